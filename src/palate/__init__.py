@@ -1,0 +1,1 @@
+"""Palate: a foundation model for personalised recommendation."""
