@@ -1,0 +1,31 @@
+"""Tokens: encode fields, cut windows, pack and batch."""
+
+from palate.tokens.assemble import assemble
+from palate.tokens.batch import Batch, FieldSpec, Rectangle, Side
+from palate.tokens.config import TokenizerConfig
+from palate.tokens.pack import Pack, PackConfig, pack, pack_in_order, rectangles
+from palate.tokens.store import TokenStore
+from palate.tokens.tokenizer import Tokenizer
+from palate.tokens.vocabulary import Vocabulary
+from palate.tokens.windows import WindowConfig, Windows, query_windows, training_windows
+
+__all__ = [
+    "Batch",
+    "FieldSpec",
+    "Pack",
+    "PackConfig",
+    "Rectangle",
+    "Side",
+    "TokenStore",
+    "Tokenizer",
+    "TokenizerConfig",
+    "Vocabulary",
+    "WindowConfig",
+    "Windows",
+    "assemble",
+    "pack",
+    "pack_in_order",
+    "query_windows",
+    "rectangles",
+    "training_windows",
+]

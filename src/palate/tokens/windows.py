@@ -1,0 +1,116 @@
+"""Windows: which rows of whose history are learned from, this epoch.
+
+A history of r rows is cut into stretches of targets at offsets that differ each epoch, so that every target counts
+once an epoch and sees other contexts in other epochs. Rows before a stretch may join as context without being
+targets again.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from palate.config import Config
+
+
+class WindowConfig(Config):
+    """How long histories are cut."""
+
+    context: int = Field(default=200, ge=1)
+    """Most rows of a window."""
+    overlap: int = Field(default=0, ge=0)
+    """Rows of context without targets at the start of a window, where the history has them."""
+    windows_per_member: int | None = Field(default=None, ge=1)
+    """At most so many windows of a member an epoch, drawn in proportion to their targets; none: all."""
+
+    @model_validator(mode="after")
+    def _overlap_leaves_targets(self) -> WindowConfig:
+        if self.overlap >= self.context:
+            raise ValueError(f"overlap {self.overlap} leaves no targets in a context of {self.context}")
+        return self
+
+
+class Windows(NamedTuple):
+    """Rows ``[start, stop)`` of the store, targets from ``first_target`` on; all of one length."""
+
+    start: NDArray[np.int64]
+    first_target: NDArray[np.int64]
+    stop: NDArray[np.int64]
+
+    def __getitem__(self, which: object) -> Windows:  # type: ignore[override]
+        """The windows at these places."""
+        return Windows(*(part[which] for part in (self.start, self.first_target, self.stop)))
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Rows of each window."""
+        return self.stop - self.start
+
+    @property
+    def count(self) -> int:
+        """Number of windows."""
+        return len(self.start)
+
+
+def training_windows(
+    begin: NDArray[np.int64], end: NDArray[np.int64], config: WindowConfig, rng: np.random.Generator
+) -> Windows:
+    """Windows over the histories that lie in rows ``[begin, end)``, one pair a member.
+
+    With stride s = context - overlap and a random offset o in [0, s), a history longer than the context has the
+    stretches [0, o), [o, o + s), [o + s, o + 2s), … ; a shorter one is a single window.
+    """
+    length = end - begin
+    stride = config.context - config.overlap
+    offset = np.where(length > config.context, rng.integers(0, stride, size=len(length)), 0)
+    first = np.where(offset > 0, offset, np.minimum(length, stride))
+    first = np.where(length <= config.context, length, first)
+    pieces = np.where(length > 0, 1 + -(-(length - first) // stride), 0)
+
+    member = np.repeat(np.arange(len(length)), pieces)
+    piece = np.arange(len(member)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    low = np.where(piece == 0, 0, first[member] + (piece - 1) * stride)
+    high = np.minimum(np.where(piece == 0, first[member], low + stride), length[member])
+    if config.windows_per_member is not None:
+        keep = _draw(member, pieces, high - low, config.windows_per_member, rng)
+        member, low, high = member[keep], low[keep], high[keep]
+    start = np.maximum(low - config.overlap, 0)
+    start = np.where(length[member] <= config.context, 0, start)
+    return Windows(begin[member] + start, begin[member] + low, begin[member] + high)
+
+
+def query_windows(
+    row: NDArray[np.int64], begin: NDArray[np.int64], context: int
+) -> tuple[Windows, NDArray[np.int64]]:
+    """Windows that answer the queries at ``row`` (ascending) of histories that begin at ``begin``.
+
+    Each query sees the last ``context`` rows up to its own. Queries of one member whose histories fit into the
+    context share a window, which gives the same answers for less. Returns the windows and the window of each query.
+    """
+    fits = row - begin < context
+    shared = np.zeros(len(row), dtype=bool)  # answered by the window of the query before it
+    if len(row):
+        shared[1:] = fits[1:] & fits[:-1] & (begin[1:] == begin[:-1])
+    window = np.cumsum(~shared) - 1
+    last = np.flatnonzero(np.append(~shared[1:], True)) if len(row) else np.zeros(0, dtype=np.int64)
+    first = np.flatnonzero(~shared)
+    start = np.maximum(begin[first], row[last] + 1 - context)
+    return Windows(start, row[first], row[last] + 1), window
+
+
+def _draw(
+    member: NDArray[np.int64],
+    pieces: NDArray[np.int64],
+    targets: NDArray[np.int64],
+    most: int,
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """Places of at most ``most`` windows a member, without replacement, by their targets (Gumbel's top-k)."""
+    keys = np.log(np.maximum(targets, 1e-9)) + rng.gumbel(size=len(targets))
+    order = np.lexsort((-keys, member))
+    begins = np.cumsum(pieces) - pieces
+    kept: NDArray[np.int64] = np.sort(order[np.arange(len(order)) - begins[member[order]] < most])
+    return kept
