@@ -1,0 +1,38 @@
+"""Reading, checking, describing and dividing event logs."""
+
+from palate.data.availability import AVAILABLE_FROM, available_from
+from palate.data.behaviour import repeats
+from palate.data.dataset import Dataset
+from palate.data.hashing import mix, stable_hash
+from palate.data.report import Fault, Repair, Report
+from palate.data.rule import SplitRule
+from palate.data.schema import ANY_TYPE, SCHEMA_FILE, SCHEMA_VERSION, Column, Kind, Role, Schema, SeenItems
+from palate.data.split import HISTORY_LENGTH, Part, Split, is_target, present_queries, queries, split
+
+__all__ = [
+    "ANY_TYPE",
+    "AVAILABLE_FROM",
+    "HISTORY_LENGTH",
+    "SCHEMA_FILE",
+    "SCHEMA_VERSION",
+    "Column",
+    "Dataset",
+    "Fault",
+    "Kind",
+    "Part",
+    "Repair",
+    "Report",
+    "Role",
+    "Schema",
+    "SeenItems",
+    "Split",
+    "SplitRule",
+    "available_from",
+    "is_target",
+    "mix",
+    "present_queries",
+    "queries",
+    "repeats",
+    "split",
+    "stable_hash",
+]

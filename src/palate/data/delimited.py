@@ -1,0 +1,131 @@
+"""CSV files, plain or gzipped, as frames of text; rows that don't fit the header are set aside and counted.
+
+Every cell is read as text. What a column holds is decided afterwards over all of its values, so that ``007`` stays
+an id and a late ``n/a`` doesn't change the type of what came before.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import zlib
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from palate.errors import DataError, EmptyTableError, TornFileError
+
+_DELIMITERS: Final = (",", "\t", ";")
+_MALFORMED_LIMIT: Final = 1000
+
+
+class Malformed:
+    """The rows of a file whose number of cells differs from the header's."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.example = ""
+
+    def __call__(self, row: pa_csv.InvalidRow) -> str:
+        """Count a row; past the limit the file counts as torn."""
+        if not self.count:
+            self.example = f"{row.actual_columns} cells instead of {row.expected_columns}: {row.text[:60]!r}"
+        self.count += 1
+        return "skip" if self.count <= _MALFORMED_LIMIT else "error"
+
+
+def read_csv(path: Path) -> tuple[pl.DataFrame, Malformed]:
+    """Read a CSV file as text columns, empty cells as null, with the rows that didn't fit.
+
+    Raises `EmptyTableError` for a file without a header, `TornFileError` for a gzip file that ends early or a file
+    in which many rows don't fit, `DataError` for text that is not UTF-8 or a column name given twice.
+    """
+    header, delimiter = _header(path)
+    malformed = Malformed()
+    try:
+        with pa.input_stream(str(path), compression="gzip" if path.suffix == ".gz" else None) as stream:
+            table = pa_csv.read_csv(
+                stream,
+                read_options=pa_csv.ReadOptions(column_names=header, skip_rows=1, block_size=1 << 24),
+                parse_options=pa_csv.ParseOptions(
+                    delimiter=delimiter, newlines_in_values=True, invalid_row_handler=malformed
+                ),
+                convert_options=pa_csv.ConvertOptions(
+                    column_types=dict.fromkeys(header, pa.large_string()),
+                    strings_can_be_null=True,
+                    null_values=[""],
+                ),
+            )
+    except (OSError, EOFError) as error:
+        raise TornFileError(f"{path}: the file ends early: {_line(error)}", hint="copy or write it again") from error
+    except pa.ArrowInvalid as error:
+        if "utf8" in str(error).lower():
+            raise DataError(
+                f"{path}: not UTF-8 text: {_line(error)}", hint="save the file as UTF-8 (iconv -t utf-8)"
+            ) from error
+        if malformed.count > _MALFORMED_LIMIT:
+            raise TornFileError(
+                f"{path}: more than {_MALFORMED_LIMIT:,} rows don't fit the header, e.g. {malformed.example}",
+                hint=f"check the delimiter ({delimiter!r} was found) and the quoting",
+            ) from error
+        if "empty csv" in str(error).lower():
+            return pl.DataFrame(schema=dict.fromkeys(header, pl.String)), malformed
+        raise TornFileError(f"{path}: can't be read as CSV: {_line(error)}") from error
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame, malformed
+
+
+def _header(path: Path) -> tuple[list[str], str]:
+    opener = gzip.open if path.suffix == ".gz" else Path.open
+    try:
+        with opener(path, "rt", encoding="utf-8-sig", newline="") as lines:
+            first = lines.readline()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text: {_line(error)}", hint="save the file as UTF-8") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise TornFileError(f"{path}: not a whole gzip file: {_line(error)}") from error
+    if not first.strip():
+        raise EmptyTableError(f"{path}: the file is empty", hint="it needs a line with the names of the columns")
+    delimiter = max(_DELIMITERS, key=first.count)
+    names = [name.strip() for name in next(csv.reader([first], delimiter=delimiter))]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"{path}: column names given twice: {', '.join(twice)}", hint="rename one of each")
+    return names, delimiter
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def typed(frame: pl.DataFrame) -> pl.DataFrame:
+    """Columns of text as integers, numbers or truth values where every value is one; all others stay text.
+
+    Integers written with leading zeros are codes and stay text.
+    """
+    return frame.with_columns(_typed(frame[name]) for name in frame.columns)
+
+
+def _typed(column: pl.Series) -> pl.Series:
+    if column.dtype != pl.String or column.null_count() == len(column):
+        return column
+    if _is_code(column):
+        return column
+    whole = column.cast(pl.Int64, strict=False)
+    if whole.null_count() == column.null_count():
+        return whole
+    number = column.cast(pl.Float64, strict=False)
+    if number.null_count() == column.null_count():
+        return number
+    if column.drop_nulls().str.to_lowercase().is_in(["true", "false"]).all():
+        return column.str.to_lowercase() == "true"
+    return column
+
+
+def _is_code(column: pl.Series) -> bool:
+    """Whether a value has a leading zero or a plus sign, which a number would lose."""
+    return bool(column.str.contains(r"^[+-]?0\d|^\+").any())
