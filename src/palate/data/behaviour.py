@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import Final
 
 import polars as pl
 
+from palate.data.fit import nearest
 from palate.data.report import Findings
 from palate.data.rule import SplitRule
 from palate.data.schema import ANY_TYPE, Schema, SeenItems
@@ -34,13 +34,12 @@ def complete_behaviour(schema: Schema, events: Table, findings: Findings) -> Sch
     changes: dict[str, object] = {}
     types = _event_types(events)
     targets = schema.target_event_types
-    if "target_event_types" in given:
-        _check_targets(schema, types)
-    elif types:
+    if "target_event_types" not in given and types:
         targets = tuple(name for name in types if not _NOT_WANTED.search(name.lower())) or tuple(types)
         changes["target_event_types"] = targets
         inputs = [name for name in types if name not in targets]
         findings.note(f"targets are {', '.join(targets)}" + (f"; input only: {', '.join(inputs)}" if inputs else ""))
+    _check_targets(schema.model_copy(update=changes), types)
     keys = (ANY_TYPE,) if targets is None else targets
     if missing := [key for key in keys if key not in schema.seen_items and ANY_TYPE not in schema.seen_items]:
         shares = _repeat_shares(events, typed=targets is not None)
@@ -78,13 +77,16 @@ def _event_types(events: Table) -> list[str]:
 
 
 def _check_targets(schema: Schema, types: list[str]) -> None:
-    targets = schema.target_event_types or ()
+    targets = schema.target_event_types
+    if targets is None:
+        return
+    if not targets:
+        raise SchemaError("target_event_types is empty: there is nothing to predict", hint="null: every event")
     for name in targets:
         if name in schema.dropped_event_types:
             raise SchemaError(f"event type {name!r} is a target and dropped", hint="take it out of one of the two")
         if name not in types:
-            close = difflib.get_close_matches(name, types, n=3, cutoff=0.4) or types[:5]
-            found = f"nearest: {', '.join(close)}" if close else "the events have no column event_type"
-            raise SchemaError(f"target event type {name!r}: no event has it; {found}")
-    if schema.target_event_types == ():
-        raise SchemaError("target_event_types is empty: there is nothing to predict", hint="null: every event")
+            raise SchemaError(f"target event type {name!r}: no event has it; {nearest(name, types)}")
+    for name in schema.seen_items:
+        if name not in (ANY_TYPE, *targets):
+            raise SchemaError(f"seen_items.{name}: no such target event type; {nearest(name, targets)}")

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import polars as pl
 
+from palate.data.clock import check_moment
 from palate.data.report import Fault, Findings
 from palate.data.schema import Column, Kind, Role
 from palate.data.table import Table
-from palate.data.validate import check_moment
 from palate.errors import ColumnTypeError
 
 

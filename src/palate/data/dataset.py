@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from palate.data import validate
+from palate.data import clock, repeated, validate
 from palate.data.behaviour import complete_behaviour
 from palate.data.convert import convert_columns
+from palate.data.fit import check_schema
 from palate.data.infer import FIXED, infer_columns
 from palate.data.order import sort_events
 from palate.data.read import Tables, read_folder, read_frames
@@ -24,7 +25,7 @@ from palate.data.table import ROW, Table
 from palate.words import ITEM_ID, TIMESTAMP, USER_ID
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """Checked tables, their schema, and the report of what reading found.
 
@@ -76,25 +77,26 @@ class Dataset:
 
     @classmethod
     def _build(cls, tables: Tables, schema: Schema | None, findings: Findings, *, strict: bool) -> Self:
-        source = tables.schema_source if schema is None else "given"
+        source = tables.schema_source if schema is None else "schema given"
         schema = schema or tables.schema or Schema()
         rows_read = tables.events.frame.height
         events, items, users = _check_ids(tables, findings)
+        check_schema(schema, [table for table in (events, items, users) if table is not None], source)
         schema = _complete_columns(schema, events, items, users, findings)
 
         time_unit = None
         if TIMESTAMP in events.frame.columns:
-            events, time_unit = validate.check_time(events, schema, int(time.time() * 1000), findings)
+            events, time_unit = clock.check_time(events, schema, int(time.time() * 1000), findings)
         else:
-            events = validate.check_position(events, findings)
+            events = clock.check_position(events, findings)
         events = validate.check_event_type(events, schema, findings)
         events = _convert(events, schema, findings)
         items = None if items is None else _convert(items, schema, findings)
         users = None if users is None else _convert(users, schema, findings)
 
         frame, order_rule = sort_events(events.frame)
-        events = validate.drop_repeated_events(events.having(frame), schema, findings)
-        validate.check_references(events, items, users, findings)
+        events = repeated.drop_repeated_events(events.having(frame), schema, findings)
+        repeated.check_references(events, items, users, findings)
         schema = complete_behaviour(schema, events, findings)
         if strict:
             findings.refuse()
@@ -124,10 +126,10 @@ def _check_ids(tables: Tables, findings: Findings) -> tuple[Table, Table | None,
     events = validate.check_ids(events, USER_ID, findings)
     events = validate.check_ids(events, ITEM_ID, findings)
     if items is not None:
-        items = validate.drop_repeated_ids(validate.check_ids(items, ITEM_ID, findings), ITEM_ID, findings)
+        items = repeated.drop_repeated_ids(validate.check_ids(items, ITEM_ID, findings), ITEM_ID, findings)
         events, items = validate.align_ids(ITEM_ID, events, items, findings)
     if users is not None:
-        users = validate.drop_repeated_ids(validate.check_ids(users, USER_ID, findings), USER_ID, findings)
+        users = repeated.drop_repeated_ids(validate.check_ids(users, USER_ID, findings), USER_ID, findings)
         events, users = validate.align_ids(USER_ID, events, users, findings)
     return events, items, users
 

@@ -59,6 +59,8 @@ def read_csv(path: Path) -> tuple[pl.DataFrame, Malformed]:
                     null_values=[""],
                 ),
             )
+    except PermissionError as error:
+        raise DataError(f"{path}: this file may not be read") from error
     except (OSError, EOFError) as error:
         raise TornFileError(f"{path}: the file ends early: {_line(error)}", hint="copy or write it again") from error
     except pa.ArrowInvalid as error:
@@ -86,6 +88,8 @@ def _header(path: Path) -> tuple[list[str], str]:
             first = lines.readline()
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 text: {_line(error)}", hint="save the file as UTF-8") from error
+    except PermissionError as error:
+        raise DataError(f"{path}: this file may not be read") from error
     except (OSError, EOFError, zlib.error) as error:
         raise TornFileError(f"{path}: not a whole gzip file: {_line(error)}") from error
     if not first.strip():

@@ -7,6 +7,8 @@ type, name and values; the thresholds stand below and in docs/data.md.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
@@ -53,8 +55,13 @@ USEFUL_ROLE: Final[dict[TableName, Role]] = {
     "users": Role.USER_ATTRIBUTE,
 }
 
+UNUSABLE_IN_EVENTS: Final = (Kind.TEXT, Kind.VECTOR, Kind.TIMESTAMP)
+"""Kinds that a model can't use in events yet."""
+
 _FEW: Final = 32
 """Integers with at most this many distinct values are categories."""
+_UNIQUE: Final = 0.9
+"""Share of distinct values above which a column is an id rather than a category."""
 _ENOUGH: Final = 20
 """Rows below which nothing is concluded from how often values repeat."""
 _PARSED: Final = 0.95
@@ -68,25 +75,55 @@ _DURATION: Final = re.compile(
 )
 _TIME_NAME: Final = re.compile(r"(^|_)(time|timestamp|date|datetime|at)($|_)")
 _ID_NAME: Final = re.compile(r"(^|_)(id|uuid|guid|key)$")
+_KNOWN_BEFORE: Final = re.compile(
+    r"(^|_)(device|platform|os|browser|app|client|locale|lang|language|country|region|city|page|surface|screen|"
+    r"channel|referrer|source|network|timezone|hour|weekday)(_|$)"
+)
+"""Names of columns that are often known before the item is chosen."""
 
 
-def infer_columns(table: Table, known: dict[str, Column], findings: Findings) -> dict[str, Column]:
+@dataclass(frozen=True)
+class _Guess:
+    kind: Kind
+    separator: str = "|"
+    useless: str | None = None
+    """Why the column tells a model nothing, if it doesn't."""
+
+
+_LIKE_AN_ID: Final = _Guess(Kind.CATEGORICAL, useless="it has another value in each row, like an id")
+
+
+def infer_columns(table: Table, known: Mapping[str, Column], findings: Findings) -> dict[str, Column]:
     """The columns of a table that ``known`` leaves out, in the table's order.
 
     A column that tells nothing (no values, one value a row) or that the model can't use where it stands is given
     the role ``ignore``, with a note that says why.
     """
     columns: dict[str, Column] = {}
-    sample = table.frame
-    if sample.height > _SAMPLE:
-        sample = sample.gather_every(-(-sample.height // _SAMPLE))
-    for name in table.frame.columns:
+    frame = table.frame
+    if frame.height > _SAMPLE:
+        frame = frame.gather_every(-(-frame.height // _SAMPLE))
+    for name in frame.columns:
         if name in known or name in FIXED[table.name] or name == ROW:
             continue
-        column, why = _infer(sample[name], table.name)
-        columns[name] = column
-        if why:
-            findings.note(f"{table.source}: column {name} is ignored: {why}")
+        guess = _guess(frame[name])
+        useless = guess.useless
+        if table.name == "events" and guess.kind in UNUSABLE_IN_EVENTS:
+            useless = useless or f"a model can't use a {guess.kind} of events yet"
+        columns[name] = Column(
+            role=Role.IGNORE if useless else USEFUL_ROLE[table.name],
+            kind=guess.kind,
+            separator=guess.separator,
+            duration=guess.kind == Kind.NUMERIC and _is_duration(frame[name]),
+        )
+        if useless:
+            findings.note(f"{table.source}: column {name} is ignored: {useless}")
+    before = [name for name, column in columns.items() if _looks_known_before(name, column)]
+    if before:
+        findings.note(
+            f"{table.source}: {', '.join(before)}: taken as known only after the choice (post_action), which can't "
+            "leak; if known before it, set role: request_time in schema.yaml"
+        )
     return columns
 
 
@@ -95,85 +132,77 @@ def is_duration_name(name: str) -> bool:
     return bool(_DURATION.search(_snake(name)))
 
 
-def _infer(values: pl.Series, table: TableName) -> tuple[Column, str | None]:
-    kind, separator, why = _kind(values, table)
-    role = Role.IGNORE if why else USEFUL_ROLE[table]
-    if table == "events" and not why and kind in (Kind.TEXT, Kind.VECTOR, Kind.TIMESTAMP):
-        role, why = Role.IGNORE, f"the model can't use a {kind} of events"
-    duration = kind == Kind.NUMERIC and _is_duration(values)
-    return Column(role=role, kind=kind, separator=separator or "|", duration=duration), why
+def _looks_known_before(name: str, column: Column) -> bool:
+    return column.role == Role.POST_ACTION and bool(_KNOWN_BEFORE.search(_snake(name)))
 
 
-def _kind(values: pl.Series, table: TableName) -> tuple[Kind, str | None, str | None]:
-    """Kind, separator of several values, and why the column is of no use, if it isn't."""
+def _guess(values: pl.Series) -> _Guess:
     dtype = values.dtype
     filled = values.drop_nulls()
     if not len(filled):
-        return Kind.CATEGORICAL, None, "it has no values"
-    if isinstance(dtype, pl.List | pl.Array):
-        inner = dtype.inner
-        assert isinstance(inner, pl.DataType)
-        if inner.is_float():
-            return Kind.VECTOR, None, None
-        if isinstance(dtype, pl.Array) and inner.is_numeric():
-            return Kind.VECTOR, None, None
-        if inner.is_integer() or inner in (pl.String, pl.Boolean):
-            return Kind.MULTI_CATEGORICAL, None, None
-        return Kind.CATEGORICAL, None, f"values of type {dtype} can't be used"
-    if dtype == pl.Boolean:
-        return Kind.CATEGORICAL, None, None
+        return _Guess(Kind.CATEGORICAL, useless="it has no values")
     if isinstance(dtype, pl.Datetime) or dtype == pl.Date:
-        return Kind.TIMESTAMP, None, None
+        return _Guess(Kind.TIMESTAMP)
+    if isinstance(dtype, pl.List | pl.Array):
+        return _guess_lists(dtype)
     if dtype.is_numeric():
-        return _kind_of_numbers(filled)
+        return _guess_numbers(filled)
     if dtype == pl.String:
-        return _kind_of_text(filled, table)
-    return Kind.CATEGORICAL, None, f"values of type {dtype} can't be used"
+        return _guess_text(filled)
+    usable = dtype == pl.Boolean
+    return _Guess(Kind.CATEGORICAL, useless=None if usable else f"values of type {dtype} can't be used")
 
 
-def _kind_of_numbers(filled: pl.Series) -> tuple[Kind, str | None, str | None]:
+def _guess_lists(dtype: pl.List | pl.Array) -> _Guess:
+    inner = dtype.inner
+    assert isinstance(inner, pl.DataType)
+    if inner.is_float() or (isinstance(dtype, pl.Array) and inner.is_numeric()):
+        return _Guess(Kind.VECTOR)
+    usable = inner.is_integer() or inner in (pl.String, pl.Boolean) or isinstance(inner, pl.Categorical | pl.Enum)
+    return _Guess(Kind.MULTI_CATEGORICAL, useless=None if usable else f"values of type {dtype} can't be used")
+
+
+def _guess_numbers(filled: pl.Series) -> _Guess:
     name = _snake(filled.name)
-    if name == EVENT_VALUE or is_duration_name(name):
-        return Kind.NUMERIC, None, None
     distinct = filled.n_unique()
+    if name == EVENT_VALUE or is_duration_name(name):
+        return _Guess(Kind.NUMERIC)
     if _ID_NAME.search(name):
-        unique = distinct > 0.9 * len(filled) and len(filled) >= _ENOUGH
-        return Kind.CATEGORICAL, None, "it has another value in each row, like an id" if unique else None
-    if _TIME_NAME.search(name) and abs(float(filled.median() or 0)) > 1e8:  # type: ignore[arg-type]
-        return Kind.TIMESTAMP, None, None
+        return _LIKE_AN_ID if distinct > _UNIQUE * len(filled) >= _ENOUGH else _Guess(Kind.CATEGORICAL)
+    if _TIME_NAME.search(name) and _median(filled) > 1e8:
+        return _Guess(Kind.TIMESTAMP)
     if filled.dtype.is_integer() and distinct <= _FEW:
-        return Kind.CATEGORICAL, None, None
-    return Kind.NUMERIC, None, None
+        return _Guess(Kind.CATEGORICAL)
+    return _Guess(Kind.NUMERIC)
 
 
-def _kind_of_text(filled: pl.Series, table: TableName) -> tuple[Kind, str | None, str | None]:
+def _guess_text(filled: pl.Series) -> _Guess:
     if text_dates(filled).count() >= _PARSED * len(filled):
-        return Kind.TIMESTAMP, None, None
+        return _Guess(Kind.TIMESTAMP)
     if _garbled_numbers(filled):
-        return Kind.NUMERIC, None, None
-    for separator, share in (("|", 0.05), (", ", 0.05)):
-        if _several(filled, separator, share):
-            return Kind.MULTI_CATEGORICAL, separator.strip(), None
-    words = float((filled.str.count_matches(" ") + 1).mean())  # type: ignore[arg-type]
+        return _Guess(Kind.NUMERIC)
+    for separator in ("|", ","):
+        if _several(filled, separator):
+            return _Guess(Kind.MULTI_CATEGORICAL, separator)
+    words = _share(filled.str.count_matches(" ")) + 1
     distinct = filled.n_unique() / len(filled)
     if words > 8 or (words > 1.5 and distinct > 0.5 and len(filled) >= _ENOUGH):
-        return Kind.TEXT, None, None
-    if distinct > 0.9 and len(filled) >= _ENOUGH:
-        return Kind.CATEGORICAL, None, "it has another value in each row, like an id"
-    return Kind.CATEGORICAL, None, None
+        return _Guess(Kind.TEXT)
+    return _LIKE_AN_ID if distinct > _UNIQUE and len(filled) >= _ENOUGH else _Guess(Kind.CATEGORICAL)
 
 
-def _several(filled: pl.Series, separator: str, share: float) -> bool:
-    """Whether cells hold several short values that come back in other cells."""
-    several = filled.str.contains(separator, literal=True)
-    if float(several.mean()) < share:  # type: ignore[arg-type]
+def _several(filled: pl.Series, separator: str) -> bool:
+    """Whether cells hold several values; commas also occur in prose, so there the values must be short and recur."""
+    if _share(filled.str.contains(separator, literal=True)) < 0.05:
         return False
     if separator == "|":
         return True
-    parts = filled.filter(several).str.split(separator).explode()
-    short = float(parts.str.len_chars().mean()) <= 30  # type: ignore[arg-type]
-    every = filled.str.split(separator).explode()
-    return short and len(filled) >= _ENOUGH and every.n_unique() < 0.7 * len(every)
+    values = filled.str.split(separator).explode()
+    return (
+        len(filled) >= _ENOUGH
+        and _share(values.str.len_chars()) <= 30
+        and values.str.strip_chars().n_unique() < 0.7 * len(values)
+    )
 
 
 def _garbled_numbers(filled: pl.Series) -> bool:
@@ -191,7 +220,15 @@ def _is_duration(values: pl.Series) -> bool:
     if _snake(values.name) != EVENT_VALUE or not values.dtype.is_numeric():
         return False
     # Seconds are rarely as few as the steps of a rating scale, and a rare negative one is a fault.
-    return float(values.median() or 0) > 10 and float((values < 0).mean() or 0) < 0.05  # type: ignore[arg-type]
+    return _median(values) > 10 and _share(values < 0) < 0.05
+
+
+def _median(values: pl.Series) -> float:
+    return float(values.cast(pl.Float64).median() or 0)  # type: ignore[arg-type]
+
+
+def _share(values: pl.Series) -> float:
+    return float(values.mean() or 0)  # type: ignore[arg-type]
 
 
 def _snake(name: str) -> str:

@@ -78,7 +78,13 @@ def _read_table(folder: Path, name: TableName, findings: Findings) -> Table | No
     if path.suffix == ".parquet":
         return _table(_read_parquet(path), name, str(path), findings)
     frame, malformed = read_csv(path)
-    table = _table(typed(_without_missing(frame, path.name, findings)), name, str(path), findings)
+    if malformed.count > frame.height:
+        raise TornFileError(
+            f"{path}: {malformed.count:,} of {malformed.count + frame.height:,} rows don't fit the header, "
+            f"e.g. {malformed.example}",
+            hint="check the delimiter and the quoting",
+        )
+    table = _table(typed(_without_missing(frame, str(path), findings)), name, str(path), findings)
     findings.add(Fault.MALFORMED_ROW, table, None, malformed.count, malformed.example, "dropped")
     return table
 
@@ -86,6 +92,8 @@ def _read_table(folder: Path, name: TableName, findings: Findings) -> Table | No
 def _read_parquet(path: Path) -> pl.DataFrame:
     try:
         return pl.scan_parquet(path).collect(engine="streaming")
+    except PermissionError as error:
+        raise DataError(f"{path}: this file may not be read") from error
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise TornFileError(
@@ -148,8 +156,8 @@ def _plain_types(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _whole(column: pl.Series) -> pl.Series:
-    """Integers that a missing value had turned into floats, as integers again."""
-    if not column.null_count() or column.null_count() == len(column):
+    """Whole numbers as integers: a missing value, say, had turned them into floats."""
+    if column.null_count() == len(column):
         return column
     whole = (column.is_finite() & (column == column.floor()) & (column.abs() < 2**53)).all()
     return column.cast(pl.Int64) if whole else column

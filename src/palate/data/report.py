@@ -9,7 +9,7 @@ from enum import StrEnum
 import polars as pl
 
 from palate.data.table import ROW, Table
-from palate.errors import StrictError
+from palate.errors import EmptyTableError, StrictError
 
 
 class Fault(StrEnum):
@@ -123,6 +123,13 @@ class Findings:
         if not self.record(fault, table, bad, column, "dropped", also):
             return table
         return table.having(table.frame.filter(~bad))
+
+    def some_left(self, table: Table) -> Table:
+        """The table; an `EmptyTableError` that lists its repairs where no row is left."""
+        if not table.frame.height:
+            why = "; ".join(str(repair) for repair in self.repairs if repair.file == table.source)
+            raise EmptyTableError(f"{table.source}: no row is left; {why or 'the schema drops every event'}")
+        return table
 
     def refuse(self) -> None:
         """Raise a `StrictError` that lists every repair, where there is any."""

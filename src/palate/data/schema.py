@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, Literal, Self
 
 import yaml
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from palate.config import Config
 from palate.data.rule import SplitRule
@@ -57,6 +57,12 @@ class Column(Config):
     """What stands between the values of a multi_categorical cell of text."""
     duration: bool = False
     """A numeric column that can't be negative; negative values are repaired to null."""
+
+    @model_validator(mode="after")
+    def _duration_is_a_number(self) -> Self:
+        if self.duration and self.kind != Kind.NUMERIC:
+            raise ValueError("only a numeric column can be a duration")
+        return self
 
 
 class Schema(Config):

@@ -1,0 +1,58 @@
+"""Whether a stated schema fits the tables: its columns exist, and their roles and kinds are possible there."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Final, get_args
+
+from palate.data.infer import FIXED, UNUSABLE_IN_EVENTS
+from palate.data.schema import Column, Role, Schema
+from palate.data.table import ROW, Table, TableName
+from palate.errors import SchemaError
+from palate.words import EVENT_TYPE
+
+POSSIBLE_ROLES: Final[dict[TableName, tuple[Role, ...]]] = {
+    "events": (Role.REQUEST_TIME, Role.POST_ACTION, Role.IGNORE),
+    "items": (Role.ITEM_METADATA, Role.IGNORE),
+    "users": (Role.USER_ATTRIBUTE, Role.IGNORE),
+}
+
+
+def check_schema(schema: Schema, tables: Iterable[Table], source: str) -> None:
+    """Raise a `SchemaError` that lists everything in ``schema`` that the tables contradict."""
+    given = {table.name: table for table in tables}
+    problems: list[str] = []
+    for name in get_args(TableName):
+        for column, described in schema.columns(name).items():
+            problems += _problems(name, column, described, given.get(name))
+    if EVENT_TYPE not in given["events"].frame.columns and (schema.target_event_types or schema.dropped_event_types):
+        problems.append(f"it names event types, but {given['events'].source} has no column {EVENT_TYPE}")
+    if problems:
+        raise SchemaError(f"{source}: " + "; ".join(problems), hint="correct the schema, or leave the lines out")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known names that are most like ``name``, or the first ones, for a message."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if close:
+        return f"nearest: {', '.join(close)}"
+    return f"there are {', '.join(known[:8])}" if known else "there are none"
+
+
+def _problems(table: TableName, name: str, column: Column, given: Table | None) -> Iterable[str]:
+    where = f"{table}.{name}"
+    if column.role not in POSSIBLE_ROLES[table]:
+        yield f"{where}: role {column.role} is not possible ({', '.join(POSSIBLE_ROLES[table])})"
+    if name in FIXED[table]:
+        yield f"{where}: this column has a meaning of its own and is not described"
+        return
+    if column.role == Role.IGNORE:
+        return
+    if table == "events" and column.kind in UNUSABLE_IN_EVENTS:
+        yield f"{where}: a model can't use a {column.kind} of events yet (role: ignore)"
+    if given is None:
+        yield f"{where}: there is no table {table}"
+    elif name not in given.frame.columns:
+        yield f"{where}: no such column; {nearest(name, [each for each in given.frame.columns if each != ROW])}"
