@@ -1,0 +1,1 @@
+"""Rankings to beat: popularity, recent popularity, item-kNN, EASE."""

@@ -1,0 +1,222 @@
+"""From tables of recommendations to an `Evaluation`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from palate.data.dataset import Dataset
+from palate.data.schema import Kind, Role
+from palate.data.split import Part, Split
+from palate.errors import EmptyTableError
+from palate.evaluate.beyond import coverage, diversity, metadata_values, novelty
+from palate.evaluate.compare import compare
+from palate.evaluate.evaluation import (
+    Evaluation,
+    EvaluationConfig,
+    EvaluationProtocol,
+    Metrics,
+    PartName,
+    SliceResult,
+)
+from palate.evaluate.intervals import Estimate, estimates
+from palate.evaluate.metrics import ACCURACY, accuracy
+from palate.evaluate.ranks import ranks
+from palate.evaluate.slices import slice_masks, training_popularity
+from palate.words import AVAILABLE_UNTIL, ITEM_ID, QUERY, RANK, USER_ID
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+_PART_NAMES: dict[Part, PartName] = {Part.TRAIN: "train", Part.VALIDATION: "validation", Part.TEST: "test"}
+
+
+def evaluate(
+    recommendations: pl.DataFrame,
+    targets: pl.DataFrame,
+    dataset: Dataset,
+    split: Split,
+    part: Part,
+    *,
+    config: EvaluationConfig | None = None,
+    baselines: Mapping[str, pl.DataFrame] | None = None,
+    compare_with: Mapping[str, pl.DataFrame] | None = None,
+    catalogue_size: int | None = None,
+) -> Evaluation:
+    """Measure ``recommendations`` on ``targets``, the table that ``queries(dataset, split, part)`` gave.
+
+    ``baselines`` and ``compare_with`` are tables of recommendations for the same queries, by name: the metrics of
+    baselines are listed beside, and both are compared with ``recommendations`` query by query. A cut-off beyond
+    the longest list of a table is left out for that table. ``catalogue_size`` is the number of items that were
+    ranked; by default all that the dataset knows.
+
+    Raises `EmptyTableError` without targets, and what `palate.evaluate.ranks.ranks` raises.
+    """
+    config = config or EvaluationConfig()
+    if len(targets) == 0:
+        raise EmptyTableError("no targets to evaluate", hint="choose another part or another split")
+    measured = _Measured(targets, dataset, split, config, catalogue_size)
+    others = {**(baselines or {}), **(compare_with or {})}
+    values = measured.accuracy(recommendations)
+    length = _list_length(recommendations)
+    return Evaluation(
+        protocol=_protocol(measured, dataset, split, part, config, length),
+        metrics=measured.metrics(recommendations, values),
+        slices=measured.slices(values, length),
+        baselines={
+            name: measured.metrics(table, measured.accuracy(table)) for name, table in (baselines or {}).items()
+        },
+        comparison={
+            name: compare(
+                values,
+                measured.accuracy(table),
+                measured.members,
+                resamples=config.resamples,
+                flips=config.flips,
+                confidence=config.confidence,
+                seed=config.seed,
+            )
+            for name, table in others.items()
+        },
+    )
+
+
+class _Measured:
+    """What all tables of one evaluation share: the targets, the members, popularity and metadata."""
+
+    def __init__(
+        self,
+        targets: pl.DataFrame,
+        dataset: Dataset,
+        split: Split,
+        config: EvaluationConfig,
+        catalogue_size: int | None,
+    ) -> None:
+        self.targets = targets
+        self.config = config
+        self.members: Integers = targets[USER_ID].rank("dense").to_numpy().astype(np.int64)
+        self.popularity = training_popularity(dataset, split)
+        self.catalogue_size = catalogue_size or _known_items(dataset)
+        self.diversity_column, self._values = _metadata(dataset)
+
+    def accuracy(self, table: pl.DataFrame) -> dict[str, Floats]:
+        """Accuracy of each query, at the cut-offs that the table is long enough for."""
+        return accuracy(ranks(table, self.targets), self._cutoffs(table))
+
+    def metrics(self, table: pl.DataFrame, values: dict[str, Floats]) -> Metrics:
+        """All figures of one table."""
+        figures = self._estimates(values)
+        queries = self.targets[QUERY]
+        for k in self._cutoffs(table):
+            covered = coverage(table, k, self.catalogue_size)
+            figures[f"coverage@{k}"] = Estimate(value=covered, low=None, high=None)
+            bits = novelty(table, queries, k, self.popularity, self.catalogue_size)
+            figures |= self._estimates({f"novelty@{k}": bits})
+            if self._values is not None and k > 1:
+                apart = diversity(table, queries, k, self._values)
+                figures |= self._estimates({f"diversity@{k}": apart})
+        return figures
+
+    def slices(self, values: dict[str, Floats], length: int) -> dict[str, dict[str, SliceResult]]:
+        """Accuracy at one cut-off, group by group."""
+        config = self.config
+        fitting = [k for k in config.cutoffs if k <= min(config.slice_cutoff, length)]
+        chosen = [f"{name}@{fitting[-1]}" for name in ACCURACY] if fitting else []
+        masks = slice_masks(
+            self.targets,
+            self.popularity,
+            history_edges=config.history_edges,
+            head=config.head_share,
+            tail=config.tail_share,
+        )
+        return {
+            name: {
+                group: SliceResult(
+                    targets=int(mask.sum()),
+                    members=len(np.unique(self.members[mask])),
+                    metrics=self._estimates({key: values[key] for key in chosen}, mask),
+                )
+                for group, mask in groups.items()
+            }
+            for name, groups in masks.items()
+        }
+
+    def _cutoffs(self, table: pl.DataFrame) -> tuple[int, ...]:
+        length = _list_length(table)
+        return tuple(k for k in self.config.cutoffs if k <= length)
+
+    def _estimates(self, values: dict[str, Floats], mask: npt.NDArray[np.bool_] | None = None) -> Metrics:
+        config = self.config
+        keep = np.ones(len(self.members), dtype=bool) if mask is None else mask
+        for array in values.values():
+            keep = keep & ~np.isnan(array)
+        return estimates(
+            {name: array[keep] for name, array in values.items()},
+            self.members[keep],
+            resamples=config.resamples,
+            confidence=config.confidence,
+            seed=config.seed,
+        )
+
+
+def _list_length(table: pl.DataFrame) -> int:
+    longest = table[RANK].max() if RANK in table.columns and len(table) else 0
+    assert isinstance(longest, int)
+    return longest
+
+
+def _known_items(dataset: Dataset) -> int:
+    ids = [dataset.events[ITEM_ID]]
+    if dataset.items is not None:
+        ids.append(dataset.items[ITEM_ID])
+    return int(pl.concat(ids).n_unique())
+
+
+def _metadata(dataset: Dataset) -> tuple[str | None, pl.DataFrame | None]:
+    """The column for diversity: of the multi-categorical ones, else of the categorical, that with fewest values."""
+    if dataset.items is None:
+        return None, None
+    for kind in (Kind.MULTI_CATEGORICAL, Kind.CATEGORICAL):
+        tables = {
+            name: metadata_values(
+                dataset.items, name, separator=column.separator if kind is Kind.MULTI_CATEGORICAL else None
+            )
+            for name, column in dataset.schema.items.items()
+            if column.role is Role.ITEM_METADATA and column.kind is kind and name in dataset.items.columns
+        }
+        counts = {name: table["value"].n_unique() for name, table in tables.items()}
+        usable = [name for name, count in counts.items() if count > 1]
+        if usable:
+            chosen = min(usable, key=lambda name: counts[name])
+            return chosen, tables[chosen]
+    return None, None
+
+
+def _protocol(
+    measured: _Measured, dataset: Dataset, split: Split, part: Part, config: EvaluationConfig, length: int
+) -> EvaluationProtocol:
+    availability = "everything in the catalogue, since there is no time"
+    if dataset.has_time:
+        availability = "from launch_time, else after the item's first event"
+        if dataset.items is not None and AVAILABLE_UNTIL in dataset.items.columns:
+            availability += f", until {AVAILABLE_UNTIL}"
+    return EvaluationProtocol(
+        split=split.rule,
+        part=_PART_NAMES[part],
+        targets=len(measured.targets),
+        members=len(np.unique(measured.members)),
+        catalogue_size=measured.catalogue_size,
+        availability=availability,
+        seen_items=dict(dataset.schema.seen_items),
+        query_time_known=dataset.has_time,
+        cutoffs=tuple(k for k in config.cutoffs if k <= length),
+        list_length=length,
+        diversity_column=measured.diversity_column,
+        confidence=config.confidence,
+        resamples=config.resamples,
+        flips=config.flips,
+        seed=config.seed,
+    )

@@ -1,0 +1,91 @@
+"""Which items may be recommended to whom and when: available at the moment, and not seen.
+
+*Available*: as `palate.data.availability` says, from ``available_from`` to ``available_until``, both inclusive. Without
+time everything in the catalogue is available.
+
+*Seen*: the member has an earlier target event with the item whose event type the schema's ``seen_items`` excludes.
+Events of input-only types make nothing seen: who has watched the trailer may still be offered the film.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from palate.data.availability import available_from
+from palate.data.dataset import Dataset
+from palate.data.split import is_target
+from palate.rank.catalogue import codes
+from palate.rank.history import Histories
+from palate.words import AVAILABLE_UNTIL, EVENT_TYPE, ITEM_ID, TIMESTAMP
+
+_ALWAYS = np.iinfo(np.int64).min
+_NEVER = np.iinfo(np.int64).max
+
+
+class Candidates:
+    """The mask of allowed items, over a catalogue: column v of the mask is ``catalogue[v]``."""
+
+    def __init__(self, dataset: Dataset, catalogue: pl.Series) -> None:
+        self.catalogue = catalogue
+        self._histories = Histories(dataset)
+        self._seen_columns = np.where(_makes_seen(dataset), codes(dataset.events[ITEM_ID], catalogue), -1)
+        self._excludes = bool((self._seen_columns >= 0).any())
+        self._has_time = dataset.has_time
+        self._from, self._until = _availability(dataset, catalogue)
+        self._ends = bool((self._until < _NEVER).any())
+
+    def mask(self, queries: pl.DataFrame) -> Bool[Tensor, "Q V"]:
+        """True where item v is available at the moment of query q and not seen by its member before it.
+
+        ``queries`` is a table of `palate.data.split.queries` or ``present_queries``.
+        """
+        allowed = self.available(queries)
+        if self._excludes:
+            earlier = self._histories.before(queries)
+            columns = self._seen_columns[earlier.row]
+            known = columns >= 0
+            places = earlier.query[known] * len(self.catalogue) + columns[known]
+            allowed.view(-1)[torch.from_numpy(places)] = False
+        return allowed
+
+    def available(self, queries: pl.DataFrame) -> Bool[Tensor, "Q V"]:
+        """True where item v exists at the moment of query q, seen or not."""
+        if not self._has_time:
+            return torch.ones(len(queries), len(self.catalogue), dtype=torch.bool)
+        assert queries[TIMESTAMP].null_count() == 0, "queries without a moment in data with time"
+        now = torch.tensor(queries[TIMESTAMP].to_numpy()).unsqueeze(1)
+        allowed = self._from <= now
+        if self._ends:
+            allowed &= now <= self._until
+        return allowed
+
+
+def _availability(dataset: Dataset, catalogue: pl.Series) -> tuple[Tensor, Tensor]:
+    table = available_from(dataset).with_columns(pl.lit(True).alias("exists"))
+    ids = pl.DataFrame({ITEM_ID: catalogue})
+    joined = ids.join(table, on=ITEM_ID, how="left", maintain_order="left")
+    start = joined.select(
+        pl.when(pl.col("exists").is_null()).then(_NEVER).otherwise(pl.col("available_from").fill_null(_ALWAYS))
+    ).to_series()
+    until = joined[AVAILABLE_UNTIL].fill_null(_NEVER)
+    return torch.tensor(start.to_numpy()), torch.tensor(until.to_numpy())
+
+
+def _makes_seen(dataset: Dataset) -> npt.NDArray[np.bool_]:
+    """bool [n_events]: target events whose type's policy excludes the item afterwards."""
+    policy = dataset.schema.seen_items
+    targets = is_target(dataset)
+    if EVENT_TYPE not in dataset.events.columns:
+        return targets & (policy.get("*", "exclude") == "exclude")
+    excluded = [name for name, rule in policy.items() if rule == "exclude"]
+    types = dataset.events[EVENT_TYPE]
+    listed = types.is_in(excluded)
+    if policy.get("*") == "exclude":
+        listed |= ~types.is_in([name for name in policy if name != "*"])
+    makes_seen: npt.NDArray[np.bool_] = targets & listed.fill_null(False).to_numpy()
+    return makes_seen
