@@ -4,7 +4,8 @@ from palate.data.availability import AVAILABLE_FROM, available_from
 from palate.data.behaviour import repeats
 from palate.data.dataset import Dataset
 from palate.data.hashing import mix, stable_hash
-from palate.data.report import Fault, Repair, Report
+from palate.data.inspect import Inspection, inspect
+from palate.data.report import INFERRED, Fault, Repair, Report
 from palate.data.rule import SplitRule
 from palate.data.schema import ANY_TYPE, SCHEMA_FILE, SCHEMA_VERSION, Column, Kind, Role, Schema, SeenItems
 from palate.data.split import HISTORY_LENGTH, Part, Split, is_target, present_queries, queries, split
@@ -13,11 +14,13 @@ __all__ = [
     "ANY_TYPE",
     "AVAILABLE_FROM",
     "HISTORY_LENGTH",
+    "INFERRED",
     "SCHEMA_FILE",
     "SCHEMA_VERSION",
     "Column",
     "Dataset",
     "Fault",
+    "Inspection",
     "Kind",
     "Part",
     "Repair",
@@ -28,6 +31,7 @@ __all__ = [
     "Split",
     "SplitRule",
     "available_from",
+    "inspect",
     "is_target",
     "mix",
     "present_queries",

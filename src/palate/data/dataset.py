@@ -99,7 +99,7 @@ class Dataset:
         repeated.check_references(events, items, users, findings)
         schema = complete_behaviour(schema, events, findings)
         if strict:
-            findings.refuse()
+            findings.refuse(tables.source)
         report = Report(
             rows_read=rows_read,
             rows_kept=events.frame.height,

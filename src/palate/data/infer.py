@@ -117,11 +117,11 @@ def infer_columns(table: Table, known: Mapping[str, Column], findings: Findings)
             duration=guess.kind == Kind.NUMERIC and _is_duration(frame[name]),
         )
         if useless:
-            findings.note(f"{table.source}: column {name} is ignored: {useless}")
+            findings.note(f"{table.label}: column {name} is ignored: {useless}")
     before = [name for name, column in columns.items() if _looks_known_before(name, column)]
     if before:
         findings.note(
-            f"{table.source}: {', '.join(before)}: taken as known only after the choice (post_action), which can't "
+            f"{table.label}: {', '.join(before)}: taken as known only after the choice (post_action), which can't "
             "leak; if known before it, set role: request_time in schema.yaml"
         )
     return columns

@@ -7,13 +7,13 @@ A folder holds ``events``, and where they exist ``items`` and ``users``, each as
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final
 
 import polars as pl
 
 from palate.data.delimited import read_csv, typed
-from palate.data.report import Fault, Findings
+from palate.data.report import INFERRED, Fault, Findings
 from palate.data.schema import SCHEMA_FILE, Schema
 from palate.data.table import ROW, Table, TableName
 from palate.errors import ColumnTypeError, DataError, EmptyTableError, MissingTableError, TornFileError
@@ -32,6 +32,8 @@ class Tables:
     users: Table | None
     schema: Schema | None
     schema_source: str
+    source: str
+    """The folder, or "frames"."""
 
 
 def read_folder(folder: Path | str, findings: Findings) -> Tables:
@@ -49,9 +51,14 @@ def read_folder(folder: Path | str, findings: Findings) -> Tables:
         )
     schema_file = folder / SCHEMA_FILE
     schema = Schema.from_yaml(schema_file) if schema_file.exists() else None
-    source = "inferred" if schema is None else str(schema_file)
+    source = INFERRED if schema is None else str(schema_file)
     return Tables(
-        events, _read_table(folder, "items", findings), _read_table(folder, "users", findings), schema, source
+        events,
+        _read_table(folder, "items", findings),
+        _read_table(folder, "users", findings),
+        schema,
+        source,
+        str(folder),
     )
 
 
@@ -62,7 +69,8 @@ def read_frames(events: object, items: object, users: object, findings: Findings
         None if items is None else _from_frame(items, "items", findings),
         None if users is None else _from_frame(users, "users", findings),
         None,
-        "inferred",
+        INFERRED,
+        "frames",
     )
 
 
@@ -84,7 +92,7 @@ def _read_table(folder: Path, name: TableName, findings: Findings) -> Table | No
             f"e.g. {malformed.example}",
             hint="check the delimiter and the quoting",
         )
-    table = _table(typed(_without_missing(frame, str(path), findings)), name, str(path), findings)
+    table = _table(typed(_without_missing(frame, path.name, findings)), name, str(path), findings)
     findings.add(Fault.MALFORMED_ROW, table, None, malformed.count, malformed.example, "dropped")
     return table
 
@@ -130,7 +138,7 @@ def _table(frame: pl.DataFrame, name: TableName, source: str, findings: Findings
             f"{source}: the table has no rows",
             hint=None if name == "events" else f"leave {name} out if there is nothing to say",
         )
-    frame = _without_missing(_plain_types(frame), source, findings)
+    frame = _without_missing(_plain_types(frame), PurePath(source).name, findings)
     return Table(name, source, frame.with_row_index(ROW).with_columns(pl.col(ROW).cast(pl.Int64)))
 
 

@@ -46,7 +46,7 @@ def check_references(events: Table, items: Table | None, users: Table | None, fi
         unknown = ~events.frame[column].is_in(table.frame[column].implode())
         what = "without metadata" if table.name == "items" else "without attributes"
         distinct = events.frame[column].filter(unknown).n_unique() if unknown.any() else 0
-        findings.record(fault, events, unknown, column, f"kept, {what} ({distinct:,} different; not in {table.source})")
+        findings.record(fault, events, unknown, column, f"kept, {what} ({distinct:,} different; not in {table.label})")
     if items is not None and LAUNCH_TIME in items.frame.columns and TIMESTAMP in events.frame.columns:
         launch = events.frame.select(ITEM_ID).join(
             items.frame.select(ITEM_ID, LAUNCH_TIME), on=ITEM_ID, how="left", maintain_order="left"

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Final
 
 import polars as pl
 
 from palate.data.table import ROW, Table
 from palate.errors import EmptyTableError, StrictError
+
+INFERRED: Final = "inferred"
+"""Source of a schema that nobody stated."""
 
 
 class Fault(StrEnum):
@@ -97,7 +101,7 @@ class Findings:
     def add(self, fault: Fault, table: Table, column: str | None, rows: int, example: str, action: str) -> None:
         """Record a repair of ``rows`` rows; none is recorded for zero rows."""
         if rows:
-            self.repairs.append(Repair(fault, table.source, column, rows, example, action))
+            self.repairs.append(Repair(fault, table.label, column, rows, example, action))
 
     def note(self, text: str) -> None:
         """Record something worth knowing that changed no data."""
@@ -127,16 +131,16 @@ class Findings:
     def some_left(self, table: Table) -> Table:
         """The table; an `EmptyTableError` that lists its repairs where no row is left."""
         if not table.frame.height:
-            why = "; ".join(str(repair) for repair in self.repairs if repair.file == table.source)
+            why = "; ".join(str(repair) for repair in self.repairs if repair.file == table.label)
             raise EmptyTableError(f"{table.source}: no row is left; {why or 'the schema drops every event'}")
         return table
 
-    def refuse(self) -> None:
-        """Raise a `StrictError` that lists every repair, where there is any."""
+    def refuse(self, source: str) -> None:
+        """Raise a `StrictError` that lists every repair of ``source``, where there is any."""
         if self.repairs:
             count = "1 repair" if len(self.repairs) == 1 else f"{len(self.repairs)} repairs"
             raise StrictError(
-                f"{count} needed:\n" + "\n".join(f"  {repair}" for repair in self.repairs),
+                f"{source}: {count} needed:\n" + "\n".join(f"  {repair}" for repair in self.repairs),
                 hint="correct the source, or read it without strict",
             )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import Final, Literal
 
 import polars as pl
@@ -15,11 +16,16 @@ ROW: Final = "__row__"
 
 @dataclass(frozen=True)
 class Table:
-    """One of the three tables and its source, which every message names."""
+    """One of the three tables and its source (path, or the name of a frame), which every message names."""
 
     name: TableName
     source: str
     frame: pl.DataFrame
+
+    @property
+    def label(self) -> str:
+        """The source in short, for reports: the file's name."""
+        return PurePath(self.source).name
 
     def having(self, frame: pl.DataFrame) -> Table:
         """The same table with another frame."""

@@ -83,7 +83,7 @@ def align_ids(column: str, first: Table, second: Table, findings: Findings) -> t
     types = first.frame.schema[column], second.frame.schema[column]
     if types[0] == types[1]:
         return first, second
-    findings.note(f"{column} is text in one of {first.source} and {second.source}; it is read as text in both")
+    findings.note(f"{column} is text in one of {first.label} and {second.label}; it is read as text in both")
     text = pl.col(column).cast(pl.String)
     return first.with_columns(text), second.with_columns(text)
 
@@ -95,7 +95,7 @@ def check_event_type(events: Table, schema: Schema, findings: Findings) -> Table
     values = events.frame[EVENT_TYPE]
     if not (values.dtype.is_integer() or values.dtype in (pl.String, pl.Boolean, pl.Null)):
         raise ColumnTypeError(
-            f"{events.source}, column {EVENT_TYPE}: type {values.dtype} is no name, e.g. {values[0]}",
+            f"{events.label}, column {EVENT_TYPE}: type {values.dtype} is no name, e.g. {values[0]}",
             hint="give text or integers",
         )
     findings.record(
@@ -106,11 +106,11 @@ def check_event_type(events: Table, schema: Schema, findings: Findings) -> Table
         present = set(events.frame[EVENT_TYPE].unique())
         for name in schema.dropped_event_types:
             if name not in present:
-                findings.note(f"{events.source}: no event has the type {name!r} that the schema drops")
+                findings.note(f"{events.label}: no event has the type {name!r} that the schema drops")
         kept = events.frame.filter(~pl.col(EVENT_TYPE).is_in(list(schema.dropped_event_types)))
         if kept.height < events.frame.height:
             findings.note(
-                f"{events.source}: {events.frame.height - kept.height:,} events of types that the schema drops "
+                f"{events.label}: {events.frame.height - kept.height:,} events of types that the schema drops "
                 f"({', '.join(schema.dropped_event_types)})"
             )
         events = findings.some_left(events.having(kept))

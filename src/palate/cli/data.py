@@ -1,0 +1,181 @@
+"""``palate data``: check and describe event logs, and make simulated ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from palate.data import ANY_TYPE, INFERRED, SCHEMA_FILE, Dataset, Inspection, Role, Schema, inspect
+from palate.data.inspect import PartFigures
+from palate.errors import SchemaError
+
+data_app = typer.Typer(no_args_is_help=True, help="Check and describe event logs; make simulated ones.")
+
+
+@data_app.command("inspect")
+def inspect_command(
+    data: Annotated[Path, typer.Argument(help="Folder with events, and where they exist items, users, schema.yaml.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop where a repair would be needed.")] = False,
+    write_schema: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the schema there, to be corrected.")
+    ] = None,
+) -> None:
+    """Check a data folder, and say what it holds and how it was understood.
+
+    Example: palate data inspect my-data --write-schema my-data/schema.yaml
+    """
+    if write_schema is not None and write_schema.exists():
+        raise SchemaError(f"{write_schema}: already exists", hint="name another file, or delete this one")
+    messages = Console(stderr=True)
+    with messages.status("reading"):
+        dataset = Dataset.from_folder(data, strict=strict)
+        figures = inspect(dataset)
+    if write_schema is not None:
+        dataset.schema.write(write_schema)
+    if as_json:
+        typer.echo(json.dumps(figures.to_dict(), ensure_ascii=False))
+        return
+    _show(data, dataset, figures, Console())
+
+
+@data_app.command("simulate")
+def simulate_command(
+    out: Annotated[Path, typer.Argument(help="Folder to write; it must not exist, or be empty.")],
+    members: Annotated[int, typer.Option(min=1, help="Members.")] = 2000,
+    items: Annotated[int, typer.Option(min=1, help="Titles.")] = 1000,
+    days: Annotated[int, typer.Option(min=1, help="Length of the period in days.")] = 120,
+    seed: Annotated[int, typer.Option(min=0, help="Equal seeds make equal data.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Make the event log of a simulated streaming service, with its truth apart.
+
+    Example: palate data simulate service --members 2000 --items 1000 --days 120 --seed 0
+    """
+    from palate.simulate import SimulationConfig, simulate
+
+    settings: dict[str, object] = {"members": members, "items": items, "days": days, "seed": seed}
+    config = SimulationConfig.parse(settings, source="palate data simulate")
+    with Console(stderr=True).status("simulating"):
+        simulation = simulate(config)
+        folder = simulation.write(out)
+    counts = {
+        "events": simulation.events.height,
+        "members": simulation.users.height,
+        "items": simulation.items.height,
+    }
+    if as_json:
+        typer.echo(json.dumps({"folder": str(folder), **counts, "settings": config.model_dump(mode="json")}))
+        return
+    written = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    typer.echo(f"{folder}: {written}; the truth is in {folder / 'truth'}, which training never reads")
+    typer.echo(f"next: palate data inspect {folder}")
+
+
+def _show(data: Path, dataset: Dataset, figures: Inspection, console: Console) -> None:
+    console.print(_facts(data, figures))
+    if figures.event_types:
+        console.print(_event_types(figures))
+    console.print(_distributions(figures))
+    if figures.split is not None:
+        console.print(_split(dataset.schema, figures, figures.split))
+    if figures.split_note is not None:
+        console.print(f"split: {figures.split_note}", markup=False)
+    if dataset.schema.events or dataset.schema.items or dataset.schema.users:
+        console.print(_columns(dataset.schema, figures))
+    _show_report(dataset, console)
+    if dataset.report.schema_source == INFERRED:
+        written = data / SCHEMA_FILE
+        console.print(f"to correct the schema: palate data inspect {data} --write-schema {written}", markup=False)
+
+
+def _facts(data: Path, figures: Inspection) -> Table:
+    table = Table(title=escape(str(data)), show_header=False, title_justify="left", title_style="bold")
+    table.add_row("events", f"{figures.events:,}")
+    table.add_row("members", f"{figures.members:,}" + _described(figures.described_members))
+    unseen = f", {figures.items_without_events:,} of them without an event" if figures.items_without_events else ""
+    table.add_row("items", f"{figures.items:,}" + _described(figures.described_items, unseen))
+    if figures.first_time is not None:
+        table.add_row("time", f"{figures.first_time} to {figures.last_time}")
+    else:
+        table.add_row("time", "none: positions only, so time features are off")
+    table.add_row("density", f"{figures.density:.3%} of all pairs of member and item")
+    table.add_row("repeats", f"{figures.repeat_share:.1%} of the events are on an item the member already had")
+    table.add_row("concentration", f"{figures.top_item_share:.1%} of the events are on the top 1 % of the items")
+    return table
+
+
+def _described(count: int | None, more: str = "") -> str:
+    return "" if count is None else f" (table: {count:,}{more})"
+
+
+def _event_types(figures: Inspection) -> Table:
+    table = Table("event type", "events", "share", "repeats", "use", title="Types of events", title_justify="left")
+    for each in figures.event_types:
+        use = "target" if each.target else "input only"
+        table.add_row(escape(each.name), f"{each.events:,}", f"{each.share:.1%}", f"{each.repeat_share:.1%}", use)
+    return table
+
+
+def _distributions(figures: Inspection) -> Table:
+    table = Table("events", *figures.history_length, title="How events are spread", title_justify="left")
+    for name, values in (("a member", figures.history_length), ("an item", figures.item_events)):
+        table.add_row(name, *(f"{value:,.1f}".removesuffix(".0") for value in values.values()))
+    return table
+
+
+def _split(schema: Schema, figures: Inspection, parts: dict[str, PartFigures]) -> Table:
+    title = f"Split: {schema.split.kind}"
+    if figures.cuts is not None:
+        title += f", cut at {figures.cuts[0]} and {figures.cuts[1]}"
+    table = Table(
+        "part", "events", "targets", "members", "new members", "cold items", "not yet there",
+        title=title, title_justify="left",
+        caption="shares of targets: member without earlier event; item without training event; item not yet available",
+        caption_justify="left",
+    )  # fmt: skip
+    for name, part in parts.items():
+        shares = (part.new_member_share, part.cold_item_share, part.unreachable_share)
+        table.add_row(
+            name,
+            f"{part.events:,}",
+            f"{part.targets:,}",
+            f"{part.members:,}",
+            *("" if share is None else f"{share:.1%}" for share in shares),
+        )
+    return table
+
+
+def _columns(schema: Schema, figures: Inspection) -> Table:
+    table = Table("table", "column", "role", "kind", "missing", title="Columns", title_justify="left")
+    for name, columns in (("events", schema.events), ("items", schema.items), ("users", schema.users)):
+        for column, described in columns.items():
+            missing = figures.missing.get(f"{name}.{column}")
+            table.add_row(
+                name,
+                escape(column),
+                described.role,
+                described.kind + (", duration" if described.duration else ""),
+                "" if missing is None else _percent(missing),
+                style="dim" if described.role == Role.IGNORE else None,
+            )
+    return table
+
+
+def _show_report(dataset: Dataset, console: Console) -> None:
+    console.print(str(dataset.report), markup=False, highlight=False, soft_wrap=True)
+    policies = [
+        f"{policy} as candidates" + ("" if name == ANY_TYPE else f" of {name}")
+        for name, policy in dataset.schema.seen_items.items()
+    ]
+    console.print(f"seen items: {', '.join(policies)}", markup=False, highlight=False)
+
+
+def _percent(share: float) -> str:
+    return "<0.1%" if 0 < share < 0.0005 else f"{share:.1%}"
