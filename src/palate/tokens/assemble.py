@@ -55,18 +55,14 @@ def assemble(
         values=torch.from_numpy(values),
         query_time=torch.from_numpy(_spread(store.time[row], slot, total)),
         key_time=torch.from_numpy(_spread(store.time[previous], slot, total)),
-        target=torch.from_numpy(
-            _spread(np.where(is_target, store.target[row], 0).astype(np.int64), slot, total)
-        ),
+        target=torch.from_numpy(_spread(np.where(is_target, store.target[row], 0).astype(np.int64), slot, total)),
         available=torch.from_numpy(_spread(store.available[row], slot, total)),
         rectangles=pack.rectangles,
     )
     return batch, rows
 
 
-def _spread(
-    values: NDArray[_Number], slot: NDArray[np.int64], total: int, empty: int = 0
-) -> NDArray[_Number]:
+def _spread(values: NDArray[_Number], slot: NDArray[np.int64], total: int, empty: int = 0) -> NDArray[_Number]:
     """Values at their slots, ``empty`` elsewhere."""
     spread = np.full(total, empty, dtype=values.dtype)
     spread[slot] = values

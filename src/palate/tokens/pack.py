@@ -81,9 +81,7 @@ def rectangles(lengths: NDArray[np.int64], max_padding: float = MAX_PADDING) -> 
     return tuple(found)
 
 
-def _pools(
-    order: NDArray[np.int64], lengths: NDArray[np.int64], config: PackConfig
-) -> list[NDArray[np.int64]]:
+def _pools(order: NDArray[np.int64], lengths: NDArray[np.int64], config: PackConfig) -> list[NDArray[np.int64]]:
     """Cut the shuffled windows where about ``pool_batches`` batches are full."""
     cost = lengths[order] / config.batch_tokens
     if config.batch_sequences is not None:

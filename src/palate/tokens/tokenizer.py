@@ -72,9 +72,7 @@ class Tokenizer:
     @property
     def post_values(self) -> int:
         """Number columns of post-action fields, which come first in a store."""
-        return sum(
-            isinstance(field, NumericField) and field.side == Side.POST_ACTION for field in self.fields
-        )
+        return sum(isinstance(field, NumericField) and field.side == Side.POST_ACTION for field in self.fields)
 
     @classmethod
     def fit(cls, dataset: Dataset, split: Split, config: TokenizerConfig) -> Tokenizer:
@@ -108,13 +106,9 @@ class Tokenizer:
         columns = _columns(events, users)
         n = len(events)
         ids = np.empty((n, sum(field.width for field in self.fields)), dtype=np.int32)
-        values = np.empty(
-            (n, sum(isinstance(field, NumericField) for field in self.fields)), dtype=np.float32
-        )
+        values = np.empty((n, sum(isinstance(field, NumericField) for field in self.fields)), dtype=np.float32)
         for field, spec in zip(self.fields, self.specs, strict=True):
-            column = (
-                columns[field.name] if field.name in columns.columns else pl.Series(field.name, [None] * n)
-            )
+            column = columns[field.name] if field.name in columns.columns else pl.Series(field.name, [None] * n)
             ids[:, spec.start : spec.start + spec.width] = field.encode(column)
             if spec.value is not None:
                 scaled = field.scale(column)
@@ -197,9 +191,7 @@ def _columns(events: pl.DataFrame, users: pl.DataFrame | None) -> pl.DataFrame:
     return columns
 
 
-def _fit_fields(
-    columns: pl.DataFrame, schema: Schema, config: TokenizerConfig, *, has_time: bool
-) -> Iterator[Field]:
+def _fit_fields(columns: pl.DataFrame, schema: Schema, config: TokenizerConfig, *, has_time: bool) -> Iterator[Field]:
     """The fields of everything but the item."""
     if EVENT_TYPE in columns.columns:
         vocabulary = Vocabulary.fit(columns[EVENT_TYPE], limit=config.max_categories)

@@ -82,9 +82,7 @@ def training_windows(
     return Windows(begin[member] + start, begin[member] + low, begin[member] + high)
 
 
-def query_windows(
-    row: NDArray[np.int64], begin: NDArray[np.int64], context: int
-) -> tuple[Windows, NDArray[np.int64]]:
+def query_windows(row: NDArray[np.int64], begin: NDArray[np.int64], context: int) -> tuple[Windows, NDArray[np.int64]]:
     """Windows that answer the queries at ``row`` (ascending) of histories that begin at ``begin``.
 
     Each query sees the last ``context`` rows up to its own. Queries of one member whose histories fit into the

@@ -1,0 +1,77 @@
+"""Relative biases of attention: how far back a row lies, and how long ago its action was.
+
+Both are tables per head. A row t asks at its own moment; a key carries the action of the row before it, so the gap
+between them is measured from the action's moment. Milliseconds are subtracted as integers before anything is
+rounded.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+LONGEST_GAP = 10 * 365.25 * 86_400.0
+"""Seconds; longer gaps share the last bucket."""
+
+
+class PositionBias(nn.Module):
+    """A learned bias for each head and distance in rows; minus infinity for what comes later."""
+
+    def __init__(self, heads: int, context: int) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(heads, context))
+
+    def forward(self, length: int) -> Float[Tensor, "1 H l l"]:
+        """The bias of the first ``length`` rows among themselves."""
+        rows = torch.arange(length, device=self.table.device)
+        distance = rows[:, None] - rows[None, :]
+        bias = self.table[:, distance.clamp(min=0)]
+        return bias.masked_fill(distance < 0, -torch.inf).unsqueeze(0)
+
+
+class TimeBias(nn.Module):
+    """A learned bias for each head and bucket of the logarithm of the gap."""
+
+    def __init__(self, heads: int, buckets: int) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(heads, buckets))
+
+    def forward(self, buckets: Int64[Tensor, "b l l"]) -> Float[Tensor, "b H l l"]:
+        """The bias of each pair."""
+        bias: Tensor = _LookUp.apply(self.table, buckets)
+        return bias
+
+
+def gap_buckets(
+    query_time: Int64[Tensor, "b l"], key_time: Int64[Tensor, "b l"], buckets: int
+) -> Int64[Tensor, "b l l"]:
+    """floor(c · ln(1 + gap in seconds)), with c such that the longest gap falls into the last bucket."""
+    gap = (query_time[:, :, None] - key_time[:, None, :]).clamp_(min=0).float().div_(1000)
+    scale = (buckets - 1) / math.log1p(LONGEST_GAP)
+    return gap.log1p_().mul_(scale).clamp_(max=buckets - 1).long()
+
+
+class _LookUp(torch.autograd.Function):
+    """``table[:, index]``, with a backward that counts into buckets instead of scattering one by one."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, index: Tensor) -> Tensor:
+        ctx.save_for_backward(index)
+        ctx.buckets = table.shape[1]
+        return torch.stack([head[index] for head in table], dim=1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (index,) = ctx.saved_tensors
+        flat = index.reshape(-1)
+        sums = [
+            torch.bincount(flat, weights=gradient[:, head].reshape(-1), minlength=ctx.buckets)
+            for head in range(gradient.shape[1])
+        ]
+        return torch.stack(sums).to(gradient.dtype), None

@@ -1,0 +1,68 @@
+"""SASRec's encoder (Kang and McAuley 2018), over the same batches: learned positions, LayerNorm, plain residuals."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from palate.model.config import SasRecConfig
+from palate.tokens.batch import Batch, Rectangle
+
+
+class SasRec(nn.Module):
+    """Positions are counted from a window's start."""
+
+    def __init__(self, config: SasRecConfig, *, context: int) -> None:
+        super().__init__()
+        self.positions = nn.Parameter(torch.randn(context, config.width) * 0.02)
+        self.blocks = nn.ModuleList(SasRecBlock(config) for _ in range(config.blocks))
+        self.norm = nn.LayerNorm(config.width)
+
+    def forward(self, x: Float[Tensor, "T D"], batch: Batch) -> Float[Tensor, "T D"]:
+        """Encode every row from the rows of its sequence up to itself."""
+        place = torch.cat([torch.arange(length, device=x.device).repeat(b) for b, length in batch.rectangles])
+        x = x + F.embedding(place, self.positions)
+        for block in self.blocks:
+            x = block(x, batch.rectangles)
+        encoded: Tensor = self.norm(x)
+        return encoded
+
+
+class SasRecBlock(nn.Module):
+    """Attention and a two-layer network, each with its norm, dropout and residual."""
+
+    def __init__(self, config: SasRecConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        inner = round(config.width * config.expansion)
+        self.norm_attention = nn.LayerNorm(config.width)
+        self.project_in = nn.Linear(config.width, 3 * config.width)
+        self.project_out = nn.Linear(config.width, config.width)
+        self.norm_network = nn.LayerNorm(config.width)
+        self.network = nn.Sequential(
+            nn.Linear(config.width, inner), nn.ReLU(), nn.Dropout(config.dropout), nn.Linear(inner, config.width)
+        )
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Float[Tensor, "T D"], rectangles: tuple[Rectangle, ...]) -> Float[Tensor, "T D"]:
+        """One block's update."""
+        x = x + self.dropout(self._attend(self.norm_attention(x), rectangles))
+        updated: Tensor = x + self.dropout(self.network(self.norm_network(x)))
+        return updated
+
+    def _attend(self, x: Float[Tensor, "T D"], rectangles: tuple[Rectangle, ...]) -> Float[Tensor, "T D"]:
+        D = x.shape[1]
+        projected = self.project_in(x)
+        attended, start = [], 0
+        for b, length in rectangles:
+            stop = start + b * length
+            query, key, value = (
+                projected[start:stop].view(b, length, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
+            )
+            out = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+            attended.append(out.transpose(1, 2).reshape(b * length, D))
+            start = stop
+        together: Tensor = self.project_out(torch.cat(attended))
+        return together
