@@ -10,7 +10,7 @@ import csv
 import gzip
 import zlib
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final, cast
 
 import polars as pl
 import pyarrow as pa
@@ -65,9 +65,7 @@ def read_csv(path: Path) -> tuple[pl.DataFrame, Malformed]:
         raise TornFileError(f"{path}: the file ends early: {_line(error)}", hint="copy or write it again") from error
     except pa.ArrowInvalid as error:
         if "utf8" in str(error).lower():
-            raise DataError(
-                f"{path}: not UTF-8 text: {_line(error)}", hint="save the file as UTF-8 (iconv -t utf-8)"
-            ) from error
+            raise _not_utf8(path) from error
         if malformed.count > _MALFORMED_LIMIT:
             raise TornFileError(
                 f"{path}: more than {_MALFORMED_LIMIT:,} rows don't fit the header, e.g. {malformed.example}",
@@ -82,16 +80,17 @@ def read_csv(path: Path) -> tuple[pl.DataFrame, Malformed]:
 
 
 def _header(path: Path) -> tuple[list[str], str]:
-    opener = gzip.open if path.suffix == ".gz" else Path.open
     try:
-        with opener(path, "rt", encoding="utf-8-sig", newline="") as lines:
-            first = lines.readline()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text: {_line(error)}", hint="save the file as UTF-8") from error
+        with _open(path) as lines:
+            content = lines.readline()
     except PermissionError as error:
         raise DataError(f"{path}: this file may not be read") from error
     except (OSError, EOFError, zlib.error) as error:
-        raise TornFileError(f"{path}: not a whole gzip file: {_line(error)}") from error
+        raise TornFileError(f"{path}: not a whole gzip file: {_line(error)}", hint="copy or write it again") from error
+    try:
+        first = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path) from error
     if not first.strip():
         raise EmptyTableError(f"{path}: the file is empty", hint="it needs a line with the names of the columns")
     delimiter = max(_DELIMITERS, key=first.count)
@@ -100,6 +99,25 @@ def _header(path: Path) -> tuple[list[str], str]:
     if twice:
         raise DataError(f"{path}: column names given twice: {', '.join(twice)}", hint="rename one of each")
     return names, delimiter
+
+
+def _open(path: Path) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb"))
+
+
+def _not_utf8(path: Path) -> DataError:
+    """The error for a file of another encoding, with its first line that is not UTF-8."""
+    with _open(path) as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                shown = line.strip()[:60].decode(errors="replace")
+                return DataError(
+                    f"{path}: not UTF-8 text, e.g. line {number}: {shown!r}",
+                    hint="save the file as UTF-8, e.g. with iconv -t utf-8",
+                )
+    return DataError(f"{path}: not UTF-8 text", hint="save the file as UTF-8, e.g. with iconv -t utf-8")
 
 
 def _line(error: Exception) -> str:
