@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from palate.baselines.ease import Ease, memory_bytes
 from palate.baselines.knn import ItemKnn
+from palate.baselines.matrix import target_columns
 from palate.baselines.popular import Popular, PopularConfig
 from palate.baselines.recent import RecentPopular, RecentPopularConfig
 from palate.data.dataset import Dataset
-from palate.data.split import Split
+from palate.data.split import Part, Split
 from palate.rank.catalogue import known_items
 from palate.rank.scorer import Scorer
 
 EASE_MEMORY = 1 << 30
-"""Bytes that EASE may take while it is fitted: some 5,800 items."""
+"""Bytes that EASE may take while it is fitted: some 5,800 items with training events."""
 
 
 def choose(dataset: Dataset, split: Split, *, memory: int = EASE_MEMORY) -> Ease | ItemKnn:
     """The personal baseline, fitted: EASE where its estimated memory fits in ``memory`` bytes, else item-kNN."""
-    if memory_bytes(len(known_items(dataset))) <= memory:
+    columns = target_columns(dataset, known_items(dataset))[split.part == Part.TRAIN]
+    trained = len(np.unique(columns[columns >= 0]))
+    if memory_bytes(trained) <= memory:
         return Ease.fit(dataset, split)
     return ItemKnn.fit(dataset, split)
 

@@ -16,7 +16,7 @@ from pydantic import Field
 from scipy.linalg import lapack
 from torch import Tensor
 
-from palate.baselines.matrix import HistoryMatrix, training_matrix
+from palate.baselines.matrix import HistoryMatrix, members_of_items, training_matrix
 from palate.baselines.select import best_on_validation
 from palate.config import Config
 from palate.data.dataset import Dataset
@@ -34,7 +34,10 @@ class EaseConfig(Config):
 
 
 class Ease:
-    """Scores an item by the summed weights from the items of the member's whole history."""
+    """Scores an item by the summed weights from the items of the member's whole history.
+
+    Members without a history in the training catalogue get the most popular items in training.
+    """
 
     def __init__(
         self,
@@ -42,10 +45,12 @@ class Ease:
         histories: HistoryMatrix,
         weights: npt.NDArray[np.float32],
         columns: npt.NDArray[np.int64],
+        popularity: Float[Tensor, " V"],
         l2: float,
     ) -> None:
         """``weights`` [N, N] is B of the paper over the N catalogue ``columns`` that have training events."""
         self.catalogue = catalogue
+        self._popularity = popularity
         self.l2 = l2
         self._histories = histories
         self._weights = weights
@@ -53,17 +58,18 @@ class Ease:
 
     @classmethod
     def fit(cls, dataset: Dataset, split: Split, config: EaseConfig | None = None) -> Self:
-        """Solve for the item weights; needs about `memory_bytes` of the catalogue's size."""
+        """Solve for the item weights; needs about `memory_bytes` of the number of items with training events."""
         config = config or EaseConfig()
         catalogue = known_items(dataset)
         X = training_matrix(dataset, split, catalogue)
-        columns = np.flatnonzero(np.asarray(X.sum(axis=0)).ravel())  # the others have all weights zero
+        popularity = members_of_items(X)
+        columns = np.flatnonzero(popularity.numpy())  # the others have all weights zero
         X = X[:, columns]
         gram = (X.T @ X).toarray()
         histories = HistoryMatrix(dataset, catalogue)
         return best_on_validation(
             config.l2,
-            lambda l2: cls(catalogue, histories, item_weights(gram, l2), columns, l2),
+            lambda l2: cls(catalogue, histories, item_weights(gram, l2), columns, popularity, l2),
             dataset,
             split,
             catalogue=catalogue,
@@ -75,6 +81,7 @@ class Ease:
         history = self._histories.before(queries)[:, self._columns]
         scores = torch.zeros(len(queries), len(self.catalogue))
         scores[:, torch.from_numpy(self._columns)] = torch.from_numpy(history @ self._weights)
+        scores[torch.from_numpy(history.sum(axis=1) == 0)] = self._popularity
         return scores
 
 

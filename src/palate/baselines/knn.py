@@ -16,7 +16,7 @@ from pydantic import Field
 from scipy import sparse
 from torch import Tensor
 
-from palate.baselines.matrix import HistoryMatrix, training_matrix
+from palate.baselines.matrix import HistoryMatrix, members_of_items, training_matrix
 from palate.config import Config
 from palate.data.dataset import Dataset
 from palate.data.split import Split
@@ -37,11 +37,21 @@ class ItemKnnConfig(Config):
 
 
 class ItemKnn:
-    """Scores an item by its summed similarity to the items of the member's whole history."""
+    """Scores an item by its summed similarity to the items of the member's whole history.
 
-    def __init__(self, catalogue: pl.Series, histories: HistoryMatrix, similar: sparse.csr_array) -> None:
-        """``similar`` [V, V] float32: row v holds the neighbours of item v."""
+    Items without a neighbour in it follow, the most popular in training first.
+    """
+
+    def __init__(
+        self,
+        catalogue: pl.Series,
+        histories: HistoryMatrix,
+        similar: sparse.csr_array,
+        popularity: Float[Tensor, " V"],
+    ) -> None:
+        """``similar`` [V, V] float32: row v holds the neighbours of item v. ``popularity``: training members."""
         self.catalogue = catalogue
+        self._fallback = popularity / (popularity.max() + 1) - 1
         self._histories = histories
         self._to_items = sparse.csr_array(similar.T)
 
@@ -50,12 +60,14 @@ class ItemKnn:
         """Find each item's neighbours in the training events."""
         config = config or ItemKnnConfig()
         catalogue = known_items(dataset)
-        similar = neighbours(training_matrix(dataset, split, catalogue), tie_break(catalogue), config)
-        return cls(catalogue, HistoryMatrix(dataset, catalogue), similar)
+        X = training_matrix(dataset, split, catalogue)
+        similar = neighbours(X, tie_break(catalogue), config)
+        return cls(catalogue, HistoryMatrix(dataset, catalogue), similar, members_of_items(X))
 
     def score(self, queries: pl.DataFrame) -> Float[Tensor, "Q V"]:
-        """History times similarities; 0 for items that have no neighbour in it."""
-        return torch.from_numpy((self._histories.before(queries) @ self._to_items).toarray())
+        """History times similarities; below 0 for items that have no neighbour in it."""
+        similarity = torch.from_numpy((self._histories.before(queries) @ self._to_items).toarray())
+        return torch.where(similarity > 0, similarity, self._fallback)
 
 
 def neighbours(X: sparse.csr_array, ties: torch.Tensor, config: ItemKnnConfig) -> sparse.csr_array:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import torch
+from jaxtyping import Float
 from scipy import sparse
+from torch import Tensor
 
 from palate.data.dataset import Dataset
 from palate.data.split import Part, Split, is_target
@@ -26,6 +29,11 @@ def training_matrix(dataset: Dataset, split: Split, catalogue: pl.Series) -> spa
     starts = dataset.member_starts
     member = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(columns))))
     return _binary(member[keep], columns[keep], (len(starts), len(catalogue)))
+
+
+def members_of_items(matrix: sparse.csr_array) -> Float[Tensor, " V"]:
+    """The number of members who have each item."""
+    return torch.from_numpy(np.asarray(matrix.sum(axis=0), dtype=np.float32).ravel())
 
 
 class HistoryMatrix:

@@ -59,27 +59,26 @@ def evaluate(
     if len(targets) == 0:
         raise EmptyTableError("no targets to evaluate", hint="choose another part or another split")
     measured = _Measured(targets, dataset, split, config, catalogue_size)
-    others = {**(baselines or {}), **(compare_with or {})}
+    baselines = baselines or {}
     values = measured.accuracy(recommendations)
+    others = {name: measured.accuracy(table) for name, table in {**baselines, **(compare_with or {})}.items()}
     length = _list_length(recommendations)
     return Evaluation(
         protocol=_protocol(measured, dataset, split, part, config, length),
         metrics=measured.metrics(recommendations, values),
         slices=measured.slices(values, length),
-        baselines={
-            name: measured.metrics(table, measured.accuracy(table)) for name, table in (baselines or {}).items()
-        },
+        baselines={name: measured.metrics(table, others[name]) for name, table in baselines.items()},
         comparison={
             name: compare(
                 values,
-                measured.accuracy(table),
+                other,
                 measured.members,
                 resamples=config.resamples,
                 flips=config.flips,
                 confidence=config.confidence,
                 seed=config.seed,
             )
-            for name, table in others.items()
+            for name, other in others.items()
         },
     )
 
@@ -108,17 +107,21 @@ class _Measured:
 
     def metrics(self, table: pl.DataFrame, values: dict[str, Floats]) -> Metrics:
         """All figures of one table."""
-        figures = self._estimates(values)
         queries = self.targets[QUERY]
-        for k in self._cutoffs(table):
-            covered = coverage(table, k, self.catalogue_size)
-            figures[f"coverage@{k}"] = Estimate(value=covered, low=None, high=None)
-            bits = novelty(table, queries, k, self.popularity, self.catalogue_size)
-            figures |= self._estimates({f"novelty@{k}": bits})
-            if self._values is not None and k > 1:
-                apart = diversity(table, queries, k, self._values)
-                figures |= self._estimates({f"diversity@{k}": apart})
-        return figures
+        cutoffs = self._cutoffs(table)
+        covered = {f"coverage@{k}": coverage(table, k, self.catalogue_size) for k in cutoffs}
+        bits = {f"novelty@{k}": novelty(table, queries, k, self.popularity, self.catalogue_size) for k in cutoffs}
+        apart = {
+            f"diversity@{k}": diversity(table, queries, k, self._values)
+            for k in cutoffs
+            if self._values is not None and k > 1
+        }
+        return (
+            self._estimates(values)
+            | {name: Estimate(value=share, low=None, high=None) for name, share in covered.items()}
+            | self._estimates(bits)
+            | self._estimates(apart)
+        )
 
     def slices(self, values: dict[str, Floats], length: int) -> dict[str, dict[str, SliceResult]]:
         """Accuracy at one cut-off, group by group."""
@@ -149,17 +152,23 @@ class _Measured:
         return tuple(k for k in self.config.cutoffs if k <= length)
 
     def _estimates(self, values: dict[str, Floats], mask: npt.NDArray[np.bool_] | None = None) -> Metrics:
+        """Means and intervals over the queries of ``mask``, and of these the ones that have a figure (not NaN)."""
         config = self.config
-        keep = np.ones(len(self.members), dtype=bool) if mask is None else mask
-        for array in values.values():
-            keep = keep & ~np.isnan(array)
-        return estimates(
-            {name: array[keep] for name, array in values.items()},
-            self.members[keep],
-            resamples=config.resamples,
-            confidence=config.confidence,
-            seed=config.seed,
-        )
+        alike: dict[bytes, dict[str, Floats]] = {}
+        for name, array in values.items():
+            keep = ~np.isnan(array) if mask is None else mask & ~np.isnan(array)
+            alike.setdefault(keep.tobytes(), {})[name] = array
+        figures: Metrics = {}
+        for kept, arrays in alike.items():
+            keep = np.frombuffer(kept, dtype=np.bool_)
+            figures |= estimates(
+                {name: array[keep] for name, array in arrays.items()},
+                self.members[keep],
+                resamples=config.resamples,
+                confidence=config.confidence,
+                seed=config.seed,
+            )
+        return {name: figures[name] for name in values if name in figures}
 
 
 def _list_length(table: pl.DataFrame) -> int:

@@ -41,10 +41,11 @@ def _need(table: pl.DataFrame, name: str, columns: tuple[str, ...]) -> None:
 
 
 def _once(table: pl.DataFrame, name: str, key: list[str]) -> None:
-    repeated = table.select(key).is_duplicated()
-    if repeated.any():
-        example = table.select(key).filter(repeated).row(0, named=True)
-        raise DataError(
-            f"{name}: {repeated.sum()} rows repeat {' and '.join(key)}, for example {example}",
-            hint="each query once, and each item and rank once a query",
-        )
+    if table.select(pl.struct(key).n_unique()).item() == len(table):
+        return
+    repeated = table.group_by(key, maintain_order=True).len().filter(pl.col("len") > 1)
+    raise DataError(
+        f"{name}: {int((repeated['len'] - 1).sum())} rows repeat {' and '.join(key)}, for example "
+        f"{repeated.drop('len').row(0, named=True)}",
+        hint="each query once, and each item and rank once a query",
+    )

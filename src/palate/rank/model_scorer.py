@@ -1,0 +1,106 @@
+"""A trained model as a scorer: each query's state from the member's last rows, then a score for every item."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from palate.data import Dataset
+from palate.model import SequenceModel
+from palate.rank.history import Histories
+from palate.tokens import Tokenizer, TokenStore, assemble, pack_in_order, query_windows
+from palate.words import ITEM_ID, QUERY, USER_ID
+
+BATCH_TOKENS = 16_384
+"""Rows that go through the encoder at a time."""
+
+
+class ModelScorer:
+    """Scores queries of one dataset; the model is put into evaluation mode for as long as it scores."""
+
+    def __init__(
+        self,
+        model: SequenceModel,
+        tokenizer: Tokenizer,
+        dataset: Dataset,
+        *,
+        context: int,
+        store: TokenStore | None = None,
+    ) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self._dataset = dataset
+        self._context = context
+        self._store = store if store is not None else tokenizer.encode(dataset)
+        self._histories = Histories(dataset)
+
+    @property
+    def catalogue(self) -> pl.Series:
+        """Items with a training event."""
+        return self._tokenizer.items.values.alias(ITEM_ID)
+
+    def score(self, queries: pl.DataFrame) -> Float[Tensor, "Q V"]:
+        """The model's scores; a query at an event's row knows its request-time fields, and nothing after them."""
+        rows = queries[QUERY].to_numpy()
+        inside = rows < len(self._store.begin)
+        users = self._dataset.events[USER_ID].gather(np.where(inside, rows, 0))
+        of_event = inside & (users == queries[USER_ID]).to_numpy()
+        scores = torch.empty(len(queries), len(self.catalogue))
+        if of_event.any():
+            scores[torch.from_numpy(of_event)] = self._score_rows(self._store, rows[of_event])
+        if not of_event.all():
+            store, places = self._with_next_rows(queries.filter(pl.Series(~of_event)))
+            scores[torch.from_numpy(~of_event)] = self._score_rows(store, places)
+        return scores
+
+    def _with_next_rows(self, queries: pl.DataFrame) -> tuple[TokenStore, NDArray[np.int64]]:
+        """A store of the last rows of each query's member and one more row, which asks; and where that row is.
+
+        One event more than the context is kept, since a window's first row carries the event before it.
+        """
+        earlier = self._histories.before(queries)
+        from_end = np.repeat(np.cumsum(earlier.lengths), earlier.lengths) - np.arange(len(earlier.row))
+        keep = from_end <= self._context
+        asking = queries.drop(ITEM_ID, QUERY, strict=False)
+        asking = asking.select(name for name in asking.columns if name in self._dataset.events.columns)
+        history = self._dataset.events[earlier.row[keep]]
+        query = np.concatenate([earlier.query[keep], np.arange(len(queries))])
+        order = np.argsort(query, kind="stable")
+        events = pl.concat([history, asking], how="diagonal")[order]
+        store = self._tokenizer.encode_events(events, self._dataset.users, target=np.zeros(len(events), dtype=bool))
+        return store, np.flatnonzero(order >= len(history))
+
+    def _score_rows(self, store: TokenStore, rows: NDArray[np.int64]) -> Float[Tensor, "Q V"]:
+        """Scores of the queries at these rows of the store, in their order."""
+        order = np.argsort(rows, kind="stable")
+        ascending = rows[order]
+        windows, window_of_query = query_windows(ascending, store.begin[ascending], self._context)
+        scores = torch.empty(len(rows), len(self.catalogue))
+        begin_slot = np.empty(windows.count, dtype=np.int64)
+        was_training = self._model.training
+        self._model.eval()
+        with torch.inference_mode():
+            for pack in pack_in_order(windows.lengths, BATCH_TOKENS):
+                batch, _ = assemble(
+                    store,
+                    windows,
+                    pack,
+                    post_columns=self._tokenizer.post_columns,
+                    post_values=self._tokenizer.post_values,
+                )
+                heights = np.repeat(
+                    [rectangle.length for rectangle in pack.rectangles],
+                    [rectangle.sequences for rectangle in pack.rectangles],
+                )
+                begin_slot[pack.windows] = np.cumsum(heights) - heights
+                asked = np.flatnonzero(np.isin(window_of_query, pack.windows))
+                window = window_of_query[asked]
+                slots = begin_slot[window] + ascending[asked] - windows.start[window]
+                state = self._model(batch)[torch.from_numpy(slots)]
+                scores[torch.from_numpy(order[asked])] = self._model.scores(state).float()
+        self._model.train(was_training)
+        return scores
