@@ -35,6 +35,9 @@ _RUNTIMES = {  # minutes: median and spread of the logarithm
 }
 
 
+_BEST = 3.2  # quality ends here, in scales: titles that everybody has played teach nothing
+
+
 @dataclass(frozen=True)
 class Catalogue:
     """Titles in order of launch; V of them."""
@@ -75,10 +78,11 @@ def make_catalogue(config: SimulationConfig, space: world.Space, rng: np.random.
     shared_own = unit(rng.normal(size=(V, world.LATENT)))[group]
     genre_part = unit((ranks[:, :, None] * space.genres).sum(axis=1))
     cast_part = unit(people.vectors[cast].sum(axis=1))
-    factor = unit(genre_part + 0.6 * cast_part + 0.5 * shared_own + 0.3 * own)
+    factor = unit(genre_part + 0.5 * cast_part + 0.35 * shared_own + 0.2 * own)
 
     language = rng.choice(len(world.LANGUAGES), size=V, p=world.LANGUAGE_SHARES)[group]
     quality = rng.exponential(config.quality_scale, size=V)
+    quality = np.minimum(quality, _BEST * config.quality_scale)
     quality = np.where(part > 0, 0.8 * quality[group] + 0.2 * quality, quality) - config.quality_scale
     medians, spreads = (np.array([_RUNTIMES[code][n] for code in range(len(world.TYPES))]) for n in (0, 1))
     minutes = np.rint(medians[kind] * np.exp(spreads[kind] * rng.normal(size=V))).astype(np.int64)
@@ -99,7 +103,7 @@ def make_catalogue(config: SimulationConfig, space: world.Space, rng: np.random.
         {
             words.ITEM_ID: item_id[order].tolist(),
             "title": _titles(kind, group, part, rng, order),
-            words.GROUP_ID: _group_ids(group, part, order),
+            words.GROUP_ID: _group_ids(group, order),
             words.ENTITY_TYPE: [world.TYPES[code] for code in kind[order].tolist()],
             "genres": ["|".join(world.GENRES[code] for code in np.argsort(-row)[: int((row > 0).sum())])
                        for row in ranks[order]],
@@ -206,7 +210,7 @@ def _titles(kind: Ints, group: Ints, part: Ints, rng: np.random.Generator, order
     return result
 
 
-def _group_ids(group: Ints, part: Ints, order: Ints) -> list[str | None]:
+def _group_ids(group: Ints, order: Ints) -> list[str | None]:
     """Groups of more than one title have an id; the others have none."""
     sizes = np.bincount(group, minlength=len(group))
     number: Any = np.cumsum(sizes > 1)

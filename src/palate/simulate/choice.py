@@ -5,8 +5,8 @@ The utility of title v for a member at a moment is the inner product of two vect
     member's side: taste | genres: moment + intent | types: moment + intent | languages | novelty | mainstream
     title's side:  place | its genres              | its type              | its language | new   | quality + buzz
 
-The probability is the softmax over available titles that the member has not played, where the weight of the next part of
-something played, and of the title whose trailer was just watched, are multiplied by their own factors.
+The probability is the softmax over available titles that the member has not played, where the weight of the next
+part of something played, and of the title whose trailer was just watched, are multiplied by their own factors.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from palate.simulate import world
+from palate.simulate.catalogue import Catalogue
 from palate.simulate.config import SimulationConfig
 from palate.simulate.context import CONTINUE, DISCOVER, FIRST_GENRE
 from palate.simulate.grid import Floats, Ints, on_grid
@@ -24,6 +25,7 @@ _DISCOVERY = 1.0
 _CONTINUE_BONUS = 3.0
 _OWN_LANGUAGE, _FOREIGN_LANGUAGE = 0.7, -0.8
 TRAILER_LIKED, TRAILER_DISLIKED = 3.0, -2.0
+_BUZZ, _BUZZ_WEEKS = 0.35, 4.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,13 @@ class Pasts:
 
     row: Ints
     item: Ints
+
+    @classmethod
+    def gather(cls, history: Ints, start: Ints, length: Ints) -> Pasts:
+        """Of situation n, the titles ``history[start[n] : start[n] + length[n]]``."""
+        row = np.repeat(np.arange(len(length)), length)
+        within = np.arange(len(row)) - np.repeat(length.cumsum() - length, length)
+        return cls(row=row, item=history[start[row] + within])
 
 
 @dataclass(frozen=True)
@@ -122,14 +131,28 @@ def trailer_factor(liked: Ints, sharpness: float) -> Floats:
     return np.exp(sharpness * np.where(liked == 1, TRAILER_LIKED, TRAILER_DISLIKED)).astype(np.float32)
 
 
-def item_features(factor: Floats, genres: Ints, kind: Ints, language: Ints) -> Floats:
-    """The fixed columns [V, F] of the title's side."""
-    return np.concatenate(
-        [
-            factor,
-            genres.astype(np.float32),
-            np.eye(len(world.TYPES), dtype=np.float32)[kind],
-            np.eye(len(world.LANGUAGES), dtype=np.float32)[language],
-        ],
-        axis=1,
+def make_choice_model(config: SimulationConfig, catalogue: Catalogue, rng: np.random.Generator) -> ChoiceModel:
+    """The titles' side: fixed features; quality, buzz (an AR(1) process in weekly steps) and freshness by day."""
+    days = np.arange(config.days)
+    week, rest = np.divmod(days, 7)
+    buzz = rng.normal(size=(week[-1] + 2, config.items))
+    memory = np.exp(-1 / _BUZZ_WEEKS)
+    for step in range(1, len(buzz)):
+        buzz[step] = memory * buzz[step - 1] + np.sqrt(1 - memory**2) * buzz[step]
+    share = (rest / 7)[:, None]
+    appeal = catalogue.quality + _BUZZ * (buzz[week] * (1 - share) + buzz[week + 1] * share)
+    age = (days[:, None] - catalogue.launch_day).clip(min=0)
+    features = [
+        catalogue.factor,
+        catalogue.genres.astype(np.float32),
+        np.eye(len(world.TYPES), dtype=np.float32)[catalogue.kind],
+        np.eye(len(world.LANGUAGES), dtype=np.float32)[catalogue.language],
+    ]
+    return ChoiceModel(
+        config=config,
+        features=np.concatenate(features, axis=1),
+        appeal=on_grid(appeal),
+        fresh=on_grid(config.freshness * catalogue.hype * np.exp(-age / config.freshness_days)),
+        launched=np.searchsorted(catalogue.launch_day, days, side="right"),
+        successor=catalogue.successor,
     )

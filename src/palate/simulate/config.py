@@ -28,25 +28,25 @@ class SimulationConfig(Config):
     """Plays a day of a member, on average over members."""
     activity_spread: float = Field(default=1.0, ge=0, le=2)
     """Standard deviation of the logarithm of a member's activity: the heavy tail of history lengths."""
-    plays_per_session: float = Field(default=2.2, ge=1, le=5)
+    plays_per_session: float = Field(default=3.0, ge=1, le=5)
     """Plays of a session, on average (before the end of the day cuts some off)."""
     joining_share: float = Field(default=0.2, ge=0, le=0.9)
     """Share of the members who join during the period; the others were there before."""
-    launching_share: float = Field(default=0.25, ge=0, le=0.9)
+    launching_share: float = Field(default=0.15, ge=0, le=0.9)
     """Share of the titles that launch during the period; the others were there before."""
 
     sharpness: float = Field(default=1.0, gt=0, le=3)
     """Inverse temperature of every choice: more makes members more predictable."""
-    taste_strength: float = Field(default=5.5, ge=0, le=10)
+    taste_strength: float = Field(default=6.0, ge=0, le=10)
     """Length of a taste vector: utility of a title that fits perfectly, against one that does not matter."""
-    drift: float = Field(default=0.7, ge=0, le=2)
+    drift: float = Field(default=0.4, ge=0, le=2)
     """Standard length of the slow wandering of a taste, relative to its lasting part."""
     drift_days: float = Field(default=35, gt=0)
     """Days after which the wandering part has lost 63 % of its memory."""
     phases_per_100_days: float = Field(default=2.0, ge=0, le=20)
     """Passing infatuations with one genre (two to four weeks each), a member and 100 days."""
-    quality_scale: float = Field(default=0.6, ge=0, le=2)
-    """Scale of the exponentially distributed quality; popularity gets a Pareto tail of index 1/scale."""
+    quality_scale: float = Field(default=1.8, ge=0, le=4)
+    """Scale of the exponentially distributed quality, which ends at 3.2 scales: the heavy tail of popularity."""
     freshness: float = Field(default=1.6, ge=0, le=5)
     """Utility of being new on launch day, for the average title and member."""
     freshness_days: float = Field(default=12, gt=0)
@@ -55,7 +55,7 @@ class SimulationConfig(Config):
     """Factor on what device, hour and weekday do to the choice."""
     intent_strength: float = Field(default=3.0, ge=0, le=8)
     """Utility of a title that has the genre or type the session is after."""
-    continuation: float = Field(default=1.5, ge=0, le=8)
+    continuation: float = Field(default=3.0, ge=0, le=8)
     """Utility of the next part of something the member has played; 3 more where the session is after that."""
 
     trailer_share: float = Field(default=0.15, ge=0, le=1)

@@ -6,6 +6,7 @@ television in the evening, animation the tablet in the afternoon, horror the nig
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -75,6 +76,7 @@ def _by_genre(effects: dict[str, float]) -> Doubles:
     return row
 
 
+@cache
 def context_table(strength: float) -> Floats:
     """Utilities [devices, 2 (weekend), 24 (hour), genres + types], on the grid."""
     parts = _dayparts()

@@ -1,7 +1,8 @@
 """The members: who they are, what they like, and how that wanders.
 
 A lasting taste is a mixture of archetypes plus something of one's own. On top lie a slow wandering (an AR(1)
-process in weekly steps) and passing phases, each an infatuation with one genre. Between weekly knots a taste is interpolated.
+process in weekly steps) and passing phases, each an infatuation with one genre. Between weekly knots a taste is
+interpolated.
 """
 
 from __future__ import annotations
@@ -60,8 +61,8 @@ def taste_at(knots: Floats, member: Ints, day: Ints) -> Floats:
 def make_members(config: SimulationConfig, space: world.Space, rng: np.random.Generator) -> Members:
     """Draw all members."""
     M = config.members
-    archetypes = rng.dirichlet(np.full(world.ARCHETYPES, 0.25), size=M)
-    lasting = unit(unit(mix(archetypes, space.archetypes)) + 0.6 * unit(rng.normal(size=(M, world.LATENT))))
+    archetypes = rng.dirichlet(np.full(world.ARCHETYPES, 0.15), size=M)
+    lasting = unit(unit(mix(archetypes, space.archetypes)) + 0.35 * unit(rng.normal(size=(M, world.LATENT))))
     wandering = _wandering(config, rng) + _phases(config, space, rng)
     knots = on_grid(config.taste_strength * (lasting + wandering))
 

@@ -6,7 +6,7 @@ over its prior; the rest is left out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +44,7 @@ class Oracle:
     """Log choice probabilities from the truth, for the plays that took place."""
 
     truth: Truth
-    knowledge: Knowledge = Knowledge()
+    knowledge: Knowledge = field(default_factory=Knowledge)
 
     @classmethod
     def read(cls, folder: str | Path, knowledge: Knowledge | None = None) -> Oracle:
@@ -170,10 +170,7 @@ class _Histories:
 
     def of(self, rows: Ints) -> Pasts:
         """The titles that were played before these plays, by the same member."""
-        lengths = rows - self.start[rows]
-        row = np.repeat(np.arange(len(rows)), lengths)
-        within = np.arange(len(row)) - np.repeat(lengths.cumsum() - lengths, lengths)
-        return Pasts(row=row, item=self.item[self.start[rows][row] + within])
+        return Pasts.gather(self.item, self.start[rows], rows - self.start[rows])
 
 
 def _normalised(weights: Floats) -> Floats:

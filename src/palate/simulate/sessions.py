@@ -1,8 +1,9 @@
 """When members come, on which device, after what, and how many plays they have in mind.
 
 Sessions are planned for the whole period at once; what is played in them is decided later, play by play.
-The number of sessions of a member and day is Poisson with a rate that is heavy-tailed over members, follows the week, and
-swells and ebbs from week to week. The hour comes from the member's own mixture of morning, noon, afternoon and evening.
+The number of sessions of a member and day is Poisson with a rate that is heavy-tailed over members, follows the
+weekdays, and swells and ebbs from week to week. The hour comes from the member's own mixture of morning, noon,
+afternoon and evening.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ def _counts(config: SimulationConfig, members: Members, rng: np.random.Generator
     weeks = rng.gamma(1.6, 1 / 1.6, size=(M, config.days // 7 + 1))
     rate = (members.rate / config.plays_per_session)[:, None] * np.exp(rhythm) * weeks[:, day // 7]
     rate[day < members.joined_day[:, None]] = 0.0
-    return np.minimum(rng.poisson(rate), _MOST_SESSIONS)
+    counts: Ints = np.minimum(rng.poisson(rate), _MOST_SESSIONS)
+    return counts
 
 
 def _seconds(members: Members, member: Ints, day: Ints, rng: np.random.Generator) -> Ints:

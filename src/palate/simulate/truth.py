@@ -11,10 +11,18 @@ import polars as pl
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from palate import words
 from palate.errors import MissingTableError, TornFileError
 from palate.simulate import world
+from palate.simulate.catalogue import Catalogue
+from palate.simulate.choice import ChoiceModel
 from palate.simulate.config import SimulationConfig
+from palate.simulate.context import hour_of
 from palate.simulate.grid import Floats
+from palate.simulate.log import milliseconds
+from palate.simulate.members import Members
+from palate.simulate.play import Plays
+from palate.simulate.sessions import Sessions
 from palate.simulate.tables import read_table, write_table
 
 _CHOICES, _MEMBERS, _ITEMS, _ARRAYS, _CONFIG = (
@@ -69,3 +77,60 @@ class Truth:
 def latent_space(genres: Floats) -> world.Space:
     """The space as far as the oracle needs it: genres only."""
     return world.Space(genres=np.asarray(genres, dtype=np.float64), archetypes=np.zeros((0, world.LATENT)))
+
+
+def make_truth(
+    space: world.Space,
+    members: Members,
+    catalogue: Catalogue,
+    choice: ChoiceModel,
+    sessions: Sessions,
+    plays: Plays,
+) -> Truth:
+    """Gather what led to each play."""
+    member, day = sessions.member[plays.session], sessions.day[plays.session]
+    choices = pl.DataFrame(
+        {
+            words.USER_ID: members.user_id[member].tolist(),
+            words.TIMESTAMP: milliseconds(plays.second),
+            words.ITEM_ID: catalogue.item_id[plays.item].tolist(),
+            words.SESSION_ID: plays.session,
+            "member": member,
+            "item": plays.item,
+            "day": day,
+            "hour": hour_of(plays.second),
+            "device": sessions.device[plays.session],
+            "intent": sessions.intent[plays.session],
+            "trailer": plays.trailer,
+            "liked": plays.liked,
+            "match": plays.match,
+            "log_probability": plays.log_probability,
+        },
+        schema_overrides={words.USER_ID: pl.String, words.ITEM_ID: pl.String},
+    )
+    by_member = pl.DataFrame(
+        {
+            words.USER_ID: members.user_id.tolist(),
+            "plays_per_day": members.rate,
+            "mainstream": members.mainstream,
+            "novelty": members.novelty,
+            "locale": members.locale,
+            "archetypes": members.archetypes,
+        }
+    )
+    by_item = pl.DataFrame(
+        {
+            words.ITEM_ID: catalogue.item_id.tolist(),
+            "launch_day": catalogue.launch_day,
+            "successor": catalogue.successor,
+            "quality": catalogue.quality,
+        }
+    )
+    arrays: dict[str, Floats] = {
+        "taste": members.knots,
+        "features": choice.features,
+        "appeal": choice.appeal,
+        "fresh": choice.fresh,
+        "genres": space.genres_on_grid,
+    }
+    return Truth(config=choice.config, choices=choices, members=by_member, items=by_item, arrays=arrays)
