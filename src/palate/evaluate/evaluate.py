@@ -45,24 +45,25 @@ def evaluate(
     baselines: Mapping[str, pl.DataFrame] | None = None,
     compare_with: Mapping[str, pl.DataFrame] | None = None,
     catalogue_size: int | None = None,
+    list_length: int | None = None,
 ) -> Evaluation:
     """Measure ``recommendations`` on ``targets``, the table that ``queries(dataset, split, part)`` gave.
 
     ``baselines`` and ``compare_with`` are tables of recommendations for the same queries, by name: the metrics of
-    baselines are listed beside, and both are compared with ``recommendations`` query by query. A cut-off beyond
-    the longest list of a table is left out for that table. ``catalogue_size`` is the number of items that were
-    ranked; by default all that the dataset knows.
+    baselines are listed beside, and both are compared with ``recommendations`` query by query. ``list_length`` is
+    the k that all the tables were made with; by default the longest list of each. A cut-off beyond it is left
+    out. ``catalogue_size`` is the number of items that were ranked; by default all that the dataset knows.
 
     Raises `EmptyTableError` without targets, and what `palate.evaluate.ranks.ranks` raises.
     """
     config = config or EvaluationConfig()
     if len(targets) == 0:
         raise EmptyTableError("no targets to evaluate", hint="choose another part or another split")
-    measured = _Measured(targets, dataset, split, config, catalogue_size)
+    measured = _Measured(targets, dataset, split, config, catalogue_size, list_length)
     baselines = baselines or {}
     values = measured.accuracy(recommendations)
     others = {name: measured.accuracy(table) for name, table in {**baselines, **(compare_with or {})}.items()}
-    length = _list_length(recommendations)
+    length = measured.list_length(recommendations)
     return Evaluation(
         protocol=_protocol(measured, dataset, split, part, config, length),
         metrics=measured.metrics(recommendations, values),
@@ -93,8 +94,10 @@ class _Measured:
         split: Split,
         config: EvaluationConfig,
         catalogue_size: int | None,
+        list_length: int | None,
     ) -> None:
         self.targets = targets
+        self._stated_length = list_length
         self.config = config
         self.members: Integers = targets[USER_ID].rank("dense").to_numpy().astype(np.int64)
         self.popularity = training_popularity(dataset, split)
@@ -147,8 +150,15 @@ class _Measured:
             for name, groups in masks.items()
         }
 
+    def list_length(self, table: pl.DataFrame) -> int:
+        """What was stated, else the longest list in the table."""
+        if self._stated_length is not None:
+            return self._stated_length
+        longest = table[RANK].max() if RANK in table.columns else None
+        return longest if isinstance(longest, int) else 0
+
     def _cutoffs(self, table: pl.DataFrame) -> tuple[int, ...]:
-        length = _list_length(table)
+        length = self.list_length(table)
         return tuple(k for k in self.config.cutoffs if k <= length)
 
     def _estimates(self, values: dict[str, Floats], mask: npt.NDArray[np.bool_] | None = None) -> Metrics:
@@ -169,12 +179,6 @@ class _Measured:
                 seed=config.seed,
             )
         return {name: figures[name] for name in values if name in figures}
-
-
-def _list_length(table: pl.DataFrame) -> int:
-    longest = table[RANK].max() if RANK in table.columns and len(table) else 0
-    assert isinstance(longest, int)
-    return longest
 
 
 def _known_items(dataset: Dataset) -> int:

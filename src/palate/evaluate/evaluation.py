@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from palate.config import Config
 from palate.data.rule import SplitRule
-from palate.errors import ConfigError
 from palate.evaluate.compare import Difference
 from palate.evaluate.intervals import Estimate
 
@@ -41,17 +40,17 @@ class EvaluationConfig(Config):
     """Seed of resamples and flips."""
 
     @model_validator(mode="after")
-    def _consistent(self) -> EvaluationConfig:
+    def _consistent(self) -> Self:
         for name in ("cutoffs", "history_edges"):
             values = getattr(self, name)
             if not values or list(values) != sorted(set(values)):
-                raise ConfigError(f"{name} is {list(values)}", hint="give ascending numbers, each once")
+                raise ValueError(f"{name} is {list(values)}: give ascending numbers, each once")
         if self.cutoffs[0] < 1:
-            raise ConfigError(f"cutoffs is {list(self.cutoffs)}", hint="a list has at least one item")
+            raise ValueError(f"cutoffs is {list(self.cutoffs)}: a list has at least one item")
         if self.history_edges[0] != 0:
-            raise ConfigError(f"history_edges is {list(self.history_edges)}", hint="begin with 0")
+            raise ValueError(f"history_edges is {list(self.history_edges)}: begin with 0")
         if self.head_share + self.tail_share > 1:
-            raise ConfigError("head_share and tail_share hold more than all training events together")
+            raise ValueError("head_share and tail_share hold more than all training events together")
         return self
 
 
