@@ -43,7 +43,7 @@ class TimeBias(nn.Module):
 
     def forward(self, buckets: Int64[Tensor, "b l l"]) -> Float[Tensor, "b H l l"]:
         """The bias of each pair."""
-        bias: Tensor = _LookUp.apply(self.table, buckets)
+        bias: Tensor = _LookUp.apply(self.table, buckets)  # type: ignore[no-untyped-call]
         return bias
 
 

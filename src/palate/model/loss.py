@@ -41,7 +41,7 @@ def softmax_loss(
 ) -> Float[Tensor, ""]:
     """`reference_softmax_loss` in memory for ``logit_bytes`` of logits (at least one row)."""
     rows = max(logit_bytes // (4 * max(len(items), 1)), 1)
-    loss: Tensor = _SoftmaxLoss.apply(state, items, bias, target, available, rows)
+    loss: Tensor = _SoftmaxLoss.apply(state, items, bias, target, available, rows)  # type: ignore[no-untyped-call]
     return loss
 
 

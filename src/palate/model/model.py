@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import torch
 from jaxtyping import Float, Int64
@@ -18,30 +17,20 @@ from palate.tokens.batch import Batch, FieldSpec
 from palate.words import FIRST_KNOWN
 
 
-class Embedder(Protocol):
-    """Rows to vectors."""
-
-    def __call__(self, batch: Batch) -> Float[Tensor, "T D"]:
-        """Embed every row."""
-
-
-class Encoder(Protocol):
-    """Vectors to states, each from its sequence's rows up to itself."""
-
-    def __call__(self, x: Float[Tensor, "T D"], batch: Batch) -> Float[Tensor, "T D"]:
-        """Encode every row."""
-
-
 class SequenceModel(nn.Module):
     """Embedder, encoder, and an output that shares the item table.
 
     ``V`` counts the items without the reserved indices: column v of a score matrix is item index v + 2.
     """
 
-    embed: Embedder
-    encode: Encoder
-
-    def __init__(self, embed: nn.Module, encode: nn.Module, items: nn.Parameter, *, logit_bytes: int) -> None:
+    def __init__(
+        self,
+        embed: EventEmbedder | ItemEmbedder,
+        encode: Transformer | SasRec,
+        items: nn.Parameter,
+        *,
+        logit_bytes: int,
+    ) -> None:
         super().__init__()
         self.embed = embed
         self.encode = encode
@@ -51,7 +40,8 @@ class SequenceModel(nn.Module):
 
     def forward(self, batch: Batch) -> Float[Tensor, "T D"]:
         """The state of every row; in padding it has no meaning."""
-        return self.encode(self.embed(batch), batch)
+        state: Tensor = self.encode(self.embed(batch), batch)
+        return state
 
     def loss(self, batch: Batch) -> Float[Tensor, ""]:
         """The sum of -ln p(target | row) over the batch's targets, among the items of each row's moment."""
@@ -81,8 +71,10 @@ def build_model(config: ModelConfig, specs: Sequence[FieldSpec], *, context: int
     encoder = config.encoder
     items = nn.Parameter(torch.randn(specs[0].size, encoder.width) * 0.02)
     if isinstance(encoder, TransformerConfig):
-        embed: nn.Module = EventEmbedder(specs, items, field_width=config.field_width, hidden_rows=config.hidden_rows)
-        encode: nn.Module = Transformer(encoder, context=context, has_time=has_time)
+        embed: EventEmbedder | ItemEmbedder = EventEmbedder(
+            specs, items, field_width=config.field_width, hidden_rows=config.hidden_rows
+        )
+        encode: Transformer | SasRec = Transformer(encoder, context=context, has_time=has_time)
     else:
         embed = ItemEmbedder(items, dropout=encoder.dropout)
         encode = SasRec(encoder, context=context)

@@ -80,7 +80,7 @@ class ModelScorer:
         ascending = rows[order]
         windows, window_of_query = query_windows(ascending, store.begin[ascending], self._context)
         scores = torch.empty(len(rows), len(self.catalogue))
-        begin_slot = np.empty(windows.count, dtype=np.int64)
+        begin_slot = np.empty(windows.number, dtype=np.int64)
         was_training = self._model.training
         self._model.eval()
         with torch.inference_mode():

@@ -1,0 +1,7 @@
+"""Run folders: written whole, verified when read; checkpoints."""
+
+from palate.runs.card import model_card
+from palate.runs.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from palate.runs.run import Run, catalogue, write_run
+
+__all__ = ["Checkpoint", "Run", "catalogue", "model_card", "read_checkpoint", "write_checkpoint", "write_run"]

@@ -24,7 +24,7 @@ def assemble(
     The first ``post_columns`` index columns and ``post_values`` number columns of the store belong to post-action
     fields and come from the row before; a history's first row has none (padding, 0).
     """
-    chosen = windows[pack.windows]
+    chosen = windows.take(pack.windows)
     lengths = chosen.lengths
     heights = np.repeat(
         [rectangle.length for rectangle in pack.rectangles],

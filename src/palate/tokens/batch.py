@@ -69,8 +69,3 @@ class Batch(NamedTuple):
     """Item indices below this one exist at the row's moment."""
     rectangles: tuple[Rectangle, ...]
     """Their slots add up to T, in order."""
-
-    def to(self, device: str) -> Batch:
-        """The same batch on another device."""
-        tensors = [part.to(device, non_blocking=True) for part in self[:-1]]
-        return Batch(*tensors, rectangles=self.rectangles)  # type: ignore[arg-type]

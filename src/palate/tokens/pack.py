@@ -92,7 +92,7 @@ def _pools(order: NDArray[np.int64], lengths: NDArray[np.int64], config: PackCon
 
 def _cuts(lengths: NDArray[np.int64], config: PackConfig) -> list[int]:
     """Where batches of descending lengths begin, but for the first."""
-    cuts = []
+    cuts: list[int] = []
     start, total = 0, np.concatenate([[0], np.cumsum(lengths)])
     while True:
         stop = int(np.searchsorted(total, total[start] + config.batch_tokens, side="right")) - 1

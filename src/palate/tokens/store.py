@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -37,7 +37,7 @@ class TokenStore(NamedTuple):
 
     def write(self, path: Path) -> None:
         """Save as one uncompressed Arrow file that can be mapped."""
-        columns = {name: _to_arrow(array) for name, array in zip(self._fields, self, strict=True)}
+        columns = {name: _to_arrow(array) for name, array in self._asdict().items()}
         table = pa.table({name: column for name, column in columns.items() if column is not None})
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table, max_chunksize=max(len(table), 1))
@@ -58,7 +58,7 @@ class TokenStore(NamedTuple):
         )
 
 
-def _to_arrow(array: NDArray[np.generic]) -> pa.Array | None:
+def _to_arrow(array: NDArray[Any]) -> pa.Array | None:
     """A column; a matrix as lists of fixed size, none where it has no columns."""
     if array.ndim == 1:
         return pa.array(array)
@@ -67,9 +67,11 @@ def _to_arrow(array: NDArray[np.generic]) -> pa.Array | None:
     return pa.FixedSizeListArray.from_arrays(pa.array(array.reshape(-1)), array.shape[1])
 
 
-def _to_numpy(column: pa.ChunkedArray) -> NDArray[np.generic]:
+def _to_numpy(column: pa.ChunkedArray) -> NDArray[Any]:
     """The column without a copy."""
     chunk = column.chunk(0) if column.num_chunks else pa.array([], type=column.type)
     if not pa.types.is_fixed_size_list(chunk.type):
-        return chunk.to_numpy(zero_copy_only=True)  # type: ignore[no-any-return]
-    return chunk.flatten().to_numpy(zero_copy_only=True).reshape(-1, chunk.type.list_size)  # type: ignore[no-any-return]
+        flat: NDArray[Any] = chunk.to_numpy(zero_copy_only=True)
+        return flat
+    matrix: NDArray[Any] = chunk.flatten().to_numpy(zero_copy_only=True).reshape(-1, chunk.type.list_size)
+    return matrix

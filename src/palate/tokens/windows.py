@@ -7,7 +7,7 @@ targets again.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,16 +33,17 @@ class WindowConfig(Config):
         return self
 
 
-class Windows(NamedTuple):
-    """Rows ``[start, stop)`` of the store, targets from ``first_target`` on; all of one length."""
+@dataclass(frozen=True)
+class Windows:
+    """Rows ``[start, stop)`` of the store, targets from ``first_target`` on; three arrays of one length."""
 
     start: NDArray[np.int64]
     first_target: NDArray[np.int64]
     stop: NDArray[np.int64]
 
-    def __getitem__(self, which: object) -> Windows:  # type: ignore[override]
+    def take(self, places: NDArray[np.int64]) -> Windows:
         """The windows at these places."""
-        return Windows(*(part[which] for part in (self.start, self.first_target, self.stop)))
+        return Windows(self.start[places], self.first_target[places], self.stop[places])
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -50,7 +51,7 @@ class Windows(NamedTuple):
         return self.stop - self.start
 
     @property
-    def count(self) -> int:
+    def number(self) -> int:
         """Number of windows."""
         return len(self.start)
 

@@ -1,0 +1,7 @@
+"""Training: plan, loop, validation, sealing."""
+
+from palate.train.config import OptimizerConfig, PretrainConfig, ValidationConfig
+from palate.train.measure import measure
+from palate.train.pretrain import new_model, pretrain
+
+__all__ = ["OptimizerConfig", "PretrainConfig", "ValidationConfig", "measure", "new_model", "pretrain"]

@@ -1,0 +1,42 @@
+"""What a training costs, and what the machine could do: operations, and the measured peak of matrix products."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from palate.model import SequenceModel
+from palate.tokens import Batch
+from palate.words import FIRST_KNOWN
+
+
+def training_operations(model: SequenceModel, batch: Batch) -> float:
+    """Floating-point operations of one step that are owed to real rows, without padding and recomputation.
+
+    A matrix of n weights costs 2n operations a row forward and 4n backward; the item table costs that for each target.
+    Attention costs 12 D operations a block for each pair of rows that may see each other.
+    """
+    targets = int((batch.target > 0).sum())
+    rows = int((batch.ids[:, 0] > 0).sum()) + sum(b for b, _ in batch.rectangles)
+    matrices = sum(
+        weight.numel() for name, weight in model.encode.named_parameters() if weight.ndim == 2 and "table" not in name
+    )
+    matrices += sum(weight.numel() for name, weight in model.embed.named_parameters() if "project" in name)
+    width = model.items.shape[1]
+    pairs = sum(b * length * (length + 1) / 2 for b, length in batch.rectangles)
+    blocks = len(model.encode.blocks)
+    return 6.0 * (rows * matrices + targets * (len(model.items) - FIRST_KNOWN) * width) + 12.0 * width * pairs * blocks
+
+
+def measured_peak(seconds: float = 0.4, size: int = 1024) -> float:
+    """Operations a second of float32 matrix products of ``size`` × ``size``, the best of several on this machine."""
+    a, b = torch.randn(size, size), torch.randn(size, size)
+    out = torch.empty(size, size)
+    best, until = 0.0, time.perf_counter() + seconds
+    torch.mm(a, b, out=out)
+    while time.perf_counter() < until:
+        start = time.perf_counter()
+        torch.mm(a, b, out=out)
+        best = max(best, 2 * size**3 / (time.perf_counter() - start))
+    return best

@@ -1,0 +1,62 @@
+"""Settings of a training, complete: what ``config.yaml`` of a run holds."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from palate.config import Config
+from palate.model import ModelConfig
+from palate.tokens import PackConfig, TokenizerConfig, WindowConfig
+
+
+class OptimizerConfig(Config):
+    """AdamW with a linear warm-up and a cosine."""
+
+    learning_rate: float = Field(default=3e-3, gt=0)
+    """Highest learning rate."""
+    betas: tuple[float, float] = (0.9, 0.98)
+    """Decay of the two moments."""
+    weight_decay: float = Field(default=0.05, ge=0)
+    """Decoupled decay of matrices; vectors and bias tables are left alone."""
+    warmup_steps: int = Field(default=100, ge=0)
+    """Steps until the highest learning rate."""
+    final_share: float = Field(default=0.02, ge=0, le=1)
+    """Learning rate at the end, as a share of the highest."""
+    clip_norm: float = Field(default=1.0, gt=0)
+    """Longest gradient."""
+
+
+class ValidationConfig(Config):
+    """How the weights that are kept are chosen."""
+
+    every: int = Field(default=1, ge=1)
+    """Epochs between validations; the last epoch is always validated."""
+    k: int = Field(default=10, ge=1)
+    """NDCG@k on the validation part decides."""
+    patience: int = Field(default=3, ge=1)
+    """Validations without improvement after which training stops."""
+    targets: int = Field(default=20_000, ge=1)
+    """At most so many validation targets, drawn by the seed."""
+
+
+class PretrainConfig(Config):
+    """Everything about a training but the data."""
+
+    seed: int = Field(default=0, ge=0)
+    """Seed of weights, order and dropout."""
+    epochs: int = Field(default=12, ge=1)
+    """Passes over the windows; the learning rate falls over all of them."""
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    """How events become tokens."""
+    windows: WindowConfig = WindowConfig()
+    """How histories are cut."""
+    packing: PackConfig = PackConfig()
+    """What makes a batch."""
+    model: ModelConfig = ModelConfig()
+    """The network."""
+    optimizer: OptimizerConfig = OptimizerConfig()
+    """How weights move."""
+    validation: ValidationConfig = ValidationConfig()
+    """How the weights that are kept are chosen."""
+    checkpoint_seconds: float = Field(default=30, ge=0)
+    """Seconds between checkpoints; also one after each epoch."""

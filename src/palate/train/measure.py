@@ -1,0 +1,45 @@
+"""Measuring a scorer on one part of a dataset: rank the whole catalogue, then hand the tables to `palate.evaluate`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from palate.data import Dataset, Part, Split, queries
+from palate.evaluate.evaluate import evaluate
+from palate.evaluate.evaluation import Evaluation, EvaluationConfig
+from palate.rank.recommend import Progress, recommend
+from palate.rank.scorer import Scorer
+
+
+def measure(
+    scorer: Scorer,
+    dataset: Dataset,
+    division: Split,
+    part: Part,
+    *,
+    config: EvaluationConfig | None = None,
+    baselines: Mapping[str, Scorer] | None = None,
+    compare_with: Mapping[str, Scorer] | None = None,
+    progress: Progress | None = None,
+) -> Evaluation | None:
+    """Figures of ``scorer`` on the targets of ``part``, those of other scorers beside; none where it has no target."""
+    asked = queries(dataset, division, part)
+    if not len(asked):
+        return None
+    config = config or EvaluationConfig()
+
+    def ranked(which: Scorer) -> pl.DataFrame:
+        return recommend(which, dataset, asked, k=max(config.cutoffs), progress=progress)
+
+    return evaluate(
+        ranked(scorer),
+        asked,
+        dataset,
+        division,
+        part,
+        config=config,
+        baselines={name: ranked(each) for name, each in (baselines or {}).items()},
+        compare_with={name: ranked(each) for name, each in (compare_with or {}).items()},
+    )

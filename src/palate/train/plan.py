@@ -1,0 +1,95 @@
+"""What is learned from in which order: a function of the seed and the epoch, so that a resumed training goes on
+where it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from palate.data import Part, Split
+from palate.errors import SplitError
+from palate.tokens import Batch, Pack, Tokenizer, TokenStore, Windows, assemble, pack, training_windows
+from palate.train.config import PretrainConfig
+
+
+class Figures(NamedTuple):
+    """What an epoch holds."""
+
+    windows: int
+    targets: int
+    batches: int
+    padding: float
+    """Share of slots without a row."""
+    masked_pairs: float
+    """Share of attention's pairs, beyond the causal half, that touch padding."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochPlan:
+    """Batches of one epoch, in order."""
+
+    windows: Windows
+    packs: list[Pack]
+
+    def figures(self, store: TokenStore) -> Figures:
+        """Count what the epoch holds."""
+        lengths = self.windows.lengths
+        slots = sum(b * length for pack in self.packs for b, length in pack.rectangles)
+        pairs = sum(b * length**2 for pack in self.packs for b, length in pack.rectangles)
+        is_target = np.concatenate([[0], np.cumsum(store.target > 0)])
+        targets = int((is_target[self.windows.stop] - is_target[self.windows.first_target]).sum())
+        return Figures(
+            windows=self.windows.number,
+            targets=targets,
+            batches=len(self.packs),
+            padding=1 - float(lengths.sum()) / slots,
+            masked_pairs=1 - float((lengths**2).sum()) / pairs,
+        )
+
+
+class BatchPlanner:
+    """Plans epochs over the training events of a store."""
+
+    def __init__(self, store: TokenStore, tokenizer: Tokenizer, split: Split, config: PretrainConfig) -> None:
+        self._store = store
+        self._tokenizer = tokenizer
+        self._config = config
+        self._begin, self._end = _training_rows(store, split)
+
+    def epoch(self, number: int) -> EpochPlan:
+        """The plan of epoch ``number``; the same every time it is asked for."""
+        rng = np.random.default_rng([self._config.seed, number])
+        windows = training_windows(self._begin, self._end, self._config.windows, rng)
+        packs = list(pack(windows.lengths, self._config.packing, rng))
+        return EpochPlan(windows=windows, packs=packs)
+
+    def figures(self, plan: EpochPlan) -> Figures:
+        """What the epoch holds."""
+        return plan.figures(self._store)
+
+    def batch(self, plan: EpochPlan, number: int) -> Batch:
+        """Batch ``number`` of an epoch."""
+        batch, _ = assemble(
+            self._store,
+            plan.windows,
+            plan.packs[number],
+            post_columns=self._tokenizer.post_columns,
+            post_values=self._tokenizer.post_values,
+        )
+        return batch
+
+
+def _training_rows(store: TokenStore, split: Split) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First row of each member who has a training target, and the row behind the last such target.
+
+    A member's training events come first, so these rows are a prefix of the history.
+    """
+    target = np.flatnonzero((store.target > 0) & (split.part == Part.TRAIN))
+    if not len(target):
+        raise SplitError("the training part has no target event", hint="change the split or the targets")
+    begin, last = np.unique(store.begin[target][::-1], return_index=True)
+    return begin, target[len(target) - 1 - last] + 1

@@ -1,0 +1,152 @@
+"""From a dataset to a sealed run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from palate.data import Dataset, Part, Split, split
+from palate.errors import RunExistsError, UnfinishedRunError
+from palate.model import SequenceModel, build_model
+from palate.rank.model_scorer import ModelScorer
+from palate.runs import Run, model_card, write_run
+from palate.tokens import Tokenizer, TokenStore
+from palate.train.config import PretrainConfig
+from palate.train.loop import Trainer
+from palate.train.measure import measure
+from palate.train.plan import BatchPlanner
+from palate.train.report import Reporter, TensorBoardReporter
+from palate.train.state import TrainingState
+from palate.train.validate import Validator
+
+
+def pretrain(
+    dataset: Dataset,
+    out: Path | str,
+    config: PretrainConfig | None = None,
+    *,
+    resume: bool = False,
+    reporters: Sequence[Reporter] = (),
+) -> Run:
+    """Train on the dataset's training part, choose the weights on its validation part, and seal a run at ``out``.
+
+    While it trains, ``out``.training holds checkpoints; killed at any moment, ``resume`` goes on from there and ends with
+    the same weights. Raises `RunExistsError` where ``out`` is taken, `UnfinishedRunError` where a training was cut off
+    and ``resume`` is not given, `SplitError` where a part has no target.
+    """
+    out = Path(out)
+    work = out.with_name(out.name + ".training")
+    config = config or PretrainConfig()
+    if out.exists():
+        if not (resume and work.exists()):
+            raise RunExistsError(f"{out} exists already", hint="choose another folder with --out, or delete it")
+        # Killed between sealing the run and clearing up behind it.
+        shutil.rmtree(work)
+        return Run.read(out)
+    if work.exists() and not resume:
+        raise UnfinishedRunError(
+            f"{work} holds a training that was cut off", hint="go on with --resume, or delete that folder"
+        )
+    work.mkdir(parents=True, exist_ok=True)
+
+    division = split(dataset)
+    tokenizer = Tokenizer.fit(dataset, division, config.tokenizer)
+    encoded = tokenizer.encode(dataset)
+    digest = encoded.digest()
+    store = _mapped(encoded, work / "tokens.arrow")
+    model = new_model(config, tokenizer)
+    validator = None
+    if (division.part == Part.VALIDATION).any():
+        scorer = ModelScorer(model, tokenizer, dataset, context=config.windows.context, store=store)
+        validator = Validator(scorer, dataset, division, config.validation, seed=config.seed)
+    trainer = Trainer(
+        config,
+        model,
+        BatchPlanner(store, tokenizer, division, config),
+        validator,
+        checkpoints=work / "checkpoints",
+        data=digest,
+        reporters=(*reporters, TensorBoardReporter(work / "tensorboard")),
+    )
+    trainer.restore()
+    state = trainer.run()
+    _seal(out, work, config, tokenizer, dataset, division, store, model, trainer, state)
+    shutil.rmtree(work)
+    return Run.read(out)
+
+
+def new_model(config: PretrainConfig, tokenizer: Tokenizer) -> SequenceModel:
+    """The model of a configuration with its first weights, drawn from the seed."""
+    torch.manual_seed(config.seed)
+    model = build_model(config.model, tokenizer.specs, context=config.windows.context, has_time=tokenizer.has_time)
+    if config.model.popularity_bias:
+        counts = tokenizer.items.table["count"].to_numpy().astype(np.int64)
+        model.start_at_popularity(torch.from_numpy(counts))
+    return model
+
+
+def _mapped(encoded: TokenStore, path: Path) -> TokenStore:
+    """The store, read from disk as it is used: its pages need not stay in memory."""
+    encoded.write(path)
+    return TokenStore.open(path)
+
+
+def _seal(
+    out: Path,
+    work: Path,
+    config: PretrainConfig,
+    tokenizer: Tokenizer,
+    dataset: Dataset,
+    division: Split,
+    store: TokenStore,
+    model: SequenceModel,
+    trainer: Trainer,
+    state: TrainingState,
+) -> None:
+    """Measure the validation part and write the run folder."""
+    scorer = ModelScorer(model, tokenizer, dataset, context=config.windows.context, store=store)
+    figures = measure(scorer, dataset, division, Part.VALIDATION)
+    metrics = {} if figures is None else figures.model_dump(mode="json")
+    metrics["training"] = state.model_dump(mode="json", exclude={"config"})
+    shown = (
+        {}
+        if figures is None
+        else {
+            name: f"{figures.metrics[name].value:.4f}"
+            for name in ("ndcg@10", "hr@10", "mrr@10")
+            if name in figures.metrics
+        }
+    )
+    facts = {
+        "events": f"{dataset.events.height:,}",
+        "members": f"{len(dataset.member_starts):,}",
+        "training targets seen": f"{state.targets:,} in {state.step:,} steps, {state.epoch} epochs",
+        "time": f"{state.seconds:,.0f} s on {torch.get_num_threads()} threads",
+        "split": division.rule.kind,
+        "seed": str(config.seed),
+    }
+    card = model_card(
+        tokenizer=tokenizer,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        encoder=f"A {config.model.encoder.kind} of width {config.model.encoder.width}, {config.model.encoder.blocks} blocks",
+        context=config.windows.context,
+        facts=facts,
+        figures=shown,
+    )
+    logs = {f"tensorboard/{path.name}": path.read_bytes() for path in sorted((work / "tensorboard").iterdir())}
+    write_run(
+        out,
+        config=config.to_yaml(),
+        tokenizer=tokenizer,
+        dataset=dataset,
+        model=model.state_dict(),
+        optimizer=trainer.optimizer_tensors(),
+        metrics=json.dumps(metrics, indent=1) + "\n",
+        card=card,
+        extra=logs,
+    )

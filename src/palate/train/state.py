@@ -1,0 +1,51 @@
+"""Where a training stands: what a checkpoint keeps besides tensors."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+
+class Validation(BaseModel):
+    """One look at the validation part."""
+
+    epoch: int
+    """Epochs done."""
+    step: int
+    """Steps done."""
+    loss: float
+    """Mean loss of the training targets since the last look."""
+    value: float
+    """NDCG@k on the validation part."""
+    seconds: float
+    """Seconds of training until then, validations included."""
+
+
+class TrainingState(BaseModel):
+    """The position of a training."""
+
+    data: str
+    """Digest of the encoded events: a training goes on only with the same."""
+    config: str
+    """The configuration as YAML: a training goes on only with the same."""
+    epoch: int = 0
+    """Epochs done."""
+    batch: int = 0
+    """Batches done of the epoch that comes after them."""
+    step: int = 0
+    """Steps done."""
+    targets: int = 0
+    """Targets learned from."""
+    loss_sum: float = 0.0
+    """Summed loss since the last validation."""
+    loss_targets: int = 0
+    """Targets of that sum."""
+    seconds: float = 0.0
+    """Seconds of training until the checkpoint, over all attempts."""
+    best: Validation | None = None
+    """The best validation so far."""
+    since_best: int = 0
+    """Validations since then."""
+    validations: list[Validation] = []
+    """All validations."""
+    finished: bool = False
+    """Whether nothing is left to train."""
