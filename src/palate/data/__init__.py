@@ -1,7 +1,7 @@
 """Reading, checking, describing and dividing event logs."""
 
 from palate.data.availability import AVAILABLE_FROM, available_from
-from palate.data.behaviour import repeats
+from palate.data.codes import repeats
 from palate.data.dataset import Dataset
 from palate.data.hashing import mix, stable_hash
 from palate.data.inspect import Inspection, inspect

@@ -7,13 +7,14 @@ from typing import Final
 
 import polars as pl
 
+from palate.data.codes import repeats
 from palate.data.fit import nearest
 from palate.data.report import Findings
 from palate.data.rule import SplitRule
 from palate.data.schema import ANY_TYPE, Schema, SeenItems
 from palate.data.table import Table
 from palate.errors import SchemaError
-from palate.words import EVENT_TYPE, ITEM_ID, TIMESTAMP, USER_ID
+from palate.words import EVENT_TYPE, TIMESTAMP
 
 _REPEATS_ALLOWED: Final = 0.1
 """Share of a target type's events on an item the member already had, above which seen items stay candidates."""
@@ -55,11 +56,6 @@ def complete_behaviour(schema: Schema, events: Table, findings: Findings) -> Sch
             "split is temporal, but the events have positions instead of times", hint="use kind: leave_one_out"
         )
     return schema.model_copy(update=changes)
-
-
-def repeats(frame: pl.DataFrame) -> pl.Series:
-    """Whether the member already had the item, for sorted events, [events]."""
-    return ~frame.select(pl.struct(USER_ID, ITEM_ID).is_first_distinct()).to_series()
 
 
 def _repeat_shares(events: Table, *, typed: bool) -> dict[str, float]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from palate.data.availability import AVAILABLE_FROM, available_from
-from palate.data.behaviour import repeats
+from palate.data.codes import repeats
 from palate.data.dataset import Dataset
 from palate.data.schema import Role
 from palate.data.split import HISTORY_LENGTH, Part, Split, is_target, queries, split

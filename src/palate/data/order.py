@@ -11,33 +11,33 @@ from typing import Final
 
 import polars as pl
 
+from palate.data.codes import argsort, codes
 from palate.data.hashing import Hashes, mix, stable_hash
-from palate.data.table import ROW
 from palate.words import ITEM_ID, ORDER, POSITION, TIMESTAMP, USER_ID
 
-_TIE: Final = "__tie__"
 _ENOUGH_TO_JUDGE: Final = 100
 
 
 def sort_events(events: pl.DataFrame) -> tuple[pl.DataFrame, str]:
     """The events in order, and the rule that was used, in words.
 
-    The order of members in the source has no influence: only that of a member's own rows with equal times has.
+    ``events`` are in the order of the source. How its members are mixed has no influence: only the order of a
+    member's own rows with equal times has.
     """
     moment = TIMESTAMP if TIMESTAMP in events.columns else POSITION
-    by = [USER_ID, moment]
+    keys = [codes(events[USER_ID]), events[moment].to_numpy()]
     rule = [moment]
     if ORDER in events.columns:
-        by.append(ORDER)
-        rule.append("order")
+        ties = events[ORDER]
+        keys.append(ties.fill_null(2**63 - 1 if ties.dtype == pl.Int64 else float("inf")).to_numpy())
+        rule.append(ORDER)
     if _sorted_by_item(events, moment):
-        events = events.with_columns(pl.Series(_TIE, _tie_hash(events)))
-        by.append(_TIE)
+        keys.append(_tie_hash(events))
         rule.append("a fixed hash of the ids (the source is sorted by item, so its order means nothing)")
     else:
         rule.append("order in the source")
-    events = events.sort([*by, ROW], nulls_last=True)
-    return events.drop(_TIE, strict=False), f"by member, {', then '.join(rule)}"
+    order = argsort(*keys)
+    return events if order is None else events[order], f"by member, {', then '.join(rule)}"
 
 
 def _sorted_by_item(events: pl.DataFrame, moment: str) -> bool:
@@ -58,7 +58,5 @@ def _tie_hash(events: pl.DataFrame) -> Hashes:
 
 
 def _hash_each(ids: pl.Series) -> Hashes:
-    distinct = ids.unique().sort()
-    places = distinct.search_sorted(ids).to_numpy()
-    hashes: Hashes = stable_hash(distinct)[places]
+    hashes: Hashes = stable_hash(ids.unique().sort())[codes(ids, dense=True)]
     return hashes
