@@ -76,6 +76,7 @@ def written_schema() -> Schema:
             "plan": column(Role.USER_ATTRIBUTE, Kind.CATEGORICAL),
             "joined": column(Role.USER_ATTRIBUTE, Kind.TIMESTAMP),
         },
+        timestamp_unit="ms",
         target_event_types=(PLAY,),
         seen_items={PLAY: "exclude"},
     )

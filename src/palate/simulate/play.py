@@ -21,7 +21,7 @@ from palate.simulate.sessions import Sessions
 
 _BLOCK: Final = 1 << 18
 """Weights computed at a time: a block that stays in the cache."""
-_SITTING: Final = np.array([150.0, 35.0, 70.0, 80.0])
+_SITTING: Final = np.array([95.0, 22.0, 45.0, 55.0])
 """Median minutes a member sits before each device."""
 _LIKED_SHARE: Final = 0.6
 _USUAL_MATCH: Final = 1.5

@@ -51,6 +51,7 @@ class Truth:
         write_table(self.members, folder / _MEMBERS)
         write_table(self.items, folder / _ITEMS)
         save_file(self.arrays, folder / _ARRAYS)
+        (folder / _ARRAYS).chmod(0o644)  # the library makes it private, unlike its neighbours
 
     @classmethod
     def read(cls, folder: Path) -> Truth:
