@@ -306,6 +306,7 @@ def test_strict_lists_every_repair(tmp_path: Path) -> None:
     folder(tmp_path, events=append(",10,1700000000,play,1", "3,10,never,play,1", "3,10,1700000000,play,-1"))
     with pytest.raises(StrictError, match="3 repairs") as raised:
         Dataset.from_folder(tmp_path, strict=True)
+    assert "\n" not in str(raised.value)
     for fault in (Fault.NULL_ID, Fault.UNPARSABLE_TIME, Fault.NEGATIVE_DURATION):
         assert fault in str(raised.value)
 

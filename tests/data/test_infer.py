@@ -39,6 +39,7 @@ WORDS = ["a quiet drama about rain", "the long way home again", "two heists and 
         ("tags", ["a|b", "a", "b|c", None] * (N // 4), Kind.MULTI_CATEGORICAL, Role.POST_ACTION),
         ("labels", [["a", "b"], ["c"]] * (N // 2), Kind.MULTI_CATEGORICAL, Role.POST_ACTION),
         ("request_id", [f"r{n}" for n in range(N)], Kind.CATEGORICAL, Role.IGNORE),
+        ("Unnamed: 0", np.arange(N), Kind.NUMERIC, Role.IGNORE),
         ("nothing", [None] * N, Kind.CATEGORICAL, Role.IGNORE),
         ("comment", [f"{WORDS[n % 3]} {n}" for n in range(N)], Kind.TEXT, Role.IGNORE),
         ("clicked_at", 1_700_000_000 + np.arange(N), Kind.TIMESTAMP, Role.IGNORE),

@@ -53,6 +53,12 @@ def test_order_breaks_ties_before_the_source_does() -> None:
     assert "order" in dataset.report.order_rule
 
 
+def test_long_order_numbers_keep_every_digit() -> None:
+    log = log_of([(1, 10, 1_600_000_000), (1, 20, 1_600_000_000)])
+    log = log.with_columns(pl.Series("order", [2**60 + 1, 2**60]))
+    assert Dataset.from_frames(log).events["item_id"].to_list() == [20, 10]
+
+
 def sorted_by_item(n_events: int = 600) -> pl.DataFrame:
     rng = np.random.default_rng(5)
     return pl.DataFrame(

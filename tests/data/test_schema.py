@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -9,7 +10,7 @@ import pytest
 import yaml
 
 from palate.data import Column, Dataset, Kind, Role, Schema, SplitRule
-from palate.errors import SchemaError
+from palate.errors import ColumnTypeError, SchemaError
 
 FULL = Schema(
     events={"device": Column(role=Role.REQUEST_TIME, kind=Kind.CATEGORICAL)},
@@ -104,6 +105,26 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path, log: pl.DataFrame, cont
     (tmp_path / "schema.yaml").write_text(content)
     with pytest.raises(SchemaError, match=message):
         Dataset.from_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([date(2020, 1, 1)] * 2, Kind.NUMERIC),
+        ([[1, 2], [3]], Kind.CATEGORICAL),
+        ([{"a": 1}, {"a": 2}], Kind.MULTI_CATEGORICAL),
+        ([True, False], Kind.TIMESTAMP),
+        (["a", "b"], Kind.VECTOR),
+        ([None, None], Kind.VECTOR),
+        ([["a"], ["b"]], Kind.VECTOR),
+    ],
+)
+def test_a_kind_that_the_values_cannot_have_is_named(values: list[object], kind: Kind) -> None:
+    log = pl.DataFrame({"user_id": [1, 1], "item_id": [1, 2], "position": [0, 1]})
+    items = pl.DataFrame({"item_id": [1, 2], "odd": values})
+    schema = Schema(items={"odd": Column(role=Role.ITEM_METADATA, kind=kind)})
+    with pytest.raises(ColumnTypeError, match="items frame, column odd"):
+        Dataset.from_frames(log, items, schema=schema)
 
 
 def test_targets_without_event_types_are_refused(log: pl.DataFrame) -> None:

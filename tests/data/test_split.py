@@ -163,6 +163,7 @@ def test_present_queries_of_some_members_and_at_a_moment(log: pl.DataFrame) -> N
     assert asked["user_id"].to_list() == [3, 1]
     assert asked["query"].to_list() == [8, 3]
     assert set(asked["timestamp"]) == {late}
+    assert present_queries(dataset, user_ids=pl.Series([2, 1, 2]))["user_id"].to_list() == [2, 1]
     with pytest.raises(UnknownMemberError, match="99"):
         present_queries(dataset, user_ids=[1, 99])
     with pytest.raises(UnknownMemberError, match="integers"):

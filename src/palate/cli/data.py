@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -16,6 +17,12 @@ from palate.data.inspect import PartFigures
 from palate.errors import SchemaError
 
 data_app = typer.Typer(no_args_is_help=True, help="Check and describe event logs; make simulated ones.")
+
+
+_SPLIT_CAPTION = (
+    "shares of targets: of members without an earlier event; on items without a training event; "
+    "on items that are not yet available"
+)
 
 
 @data_app.command("inspect")
@@ -92,11 +99,23 @@ def _show(data: Path, dataset: Dataset, figures: Inspection, console: Console) -
     _show_report(dataset, console)
     if dataset.report.schema_source == INFERRED:
         written = data / SCHEMA_FILE
-        console.print(f"to correct the schema: palate data inspect {data} --write-schema {written}", markup=False)
+        console.print(
+            f"to correct the schema: palate data inspect {data} --write-schema {written}", markup=False, soft_wrap=True
+        )
+
+
+def _table(title: str, *texts: str, numbers: tuple[str, ...] = ()) -> Table:
+    table = Table(title=escape(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for name in texts:
+        table.add_column(name, no_wrap=True)
+    for name in numbers:
+        table.add_column(name, justify="right")
+    return table
 
 
 def _facts(data: Path, figures: Inspection) -> Table:
-    table = Table(title=escape(str(data)), show_header=False, title_justify="left", title_style="bold")
+    table = _table(str(data))
+    table.show_header = False
     table.add_row("events", f"{figures.events:,}")
     table.add_row("members", f"{figures.members:,}" + _described(figures.described_members))
     unseen = f", {figures.items_without_events:,} of them without an event" if figures.items_without_events else ""
@@ -116,15 +135,15 @@ def _described(count: int | None, more: str = "") -> str:
 
 
 def _event_types(figures: Inspection) -> Table:
-    table = Table("event type", "events", "share", "repeats", "use", title="Types of events", title_justify="left")
+    table = _table("Types of events", "event type", "use", numbers=("events", "share", "repeats"))
     for each in figures.event_types:
         use = "target" if each.target else "input only"
-        table.add_row(escape(each.name), f"{each.events:,}", f"{each.share:.1%}", f"{each.repeat_share:.1%}", use)
+        table.add_row(escape(each.name), use, f"{each.events:,}", f"{each.share:.1%}", f"{each.repeat_share:.1%}")
     return table
 
 
 def _distributions(figures: Inspection) -> Table:
-    table = Table("events", *figures.history_length, title="How events are spread", title_justify="left")
+    table = _table("How events are spread", "events of", numbers=tuple(figures.history_length))
     for name, values in (("a member", figures.history_length), ("an item", figures.item_events)):
         table.add_row(name, *(f"{value:,.1f}".removesuffix(".0") for value in values.values()))
     return table
@@ -134,12 +153,9 @@ def _split(schema: Schema, figures: Inspection, parts: dict[str, PartFigures]) -
     title = f"Split: {schema.split.kind}"
     if figures.cuts is not None:
         title += f", cut at {figures.cuts[0]} and {figures.cuts[1]}"
-    table = Table(
-        "part", "events", "targets", "members", "new members", "cold items", "not yet there",
-        title=title, title_justify="left",
-        caption="shares of targets: member without earlier event; item without training event; item not yet available",
-        caption_justify="left",
-    )  # fmt: skip
+    columns = ("events", "targets", "members", "new members", "cold items", "not there")
+    table = _table(title, "part", numbers=columns)
+    table.caption, table.caption_justify = _SPLIT_CAPTION, "left"
     for name, part in parts.items():
         shares = (part.new_member_share, part.cold_item_share, part.unreachable_share)
         table.add_row(
@@ -153,7 +169,7 @@ def _split(schema: Schema, figures: Inspection, parts: dict[str, PartFigures]) -
 
 
 def _columns(schema: Schema, figures: Inspection) -> Table:
-    table = Table("table", "column", "role", "kind", "missing", title="Columns", title_justify="left")
+    table = _table("Columns", "table", "column", "role", "kind", numbers=("missing",))
     for name, columns in (("events", schema.events), ("items", schema.items), ("users", schema.users)):
         for column, described in columns.items():
             missing = figures.missing.get(f"{name}.{column}")

@@ -15,6 +15,7 @@ from palate.words import ITEM_ID, POSITION, TIMESTAMP, USER_ID
 
 DAY: Final = 86_400_000
 """Milliseconds."""
+_TIME_HINT: Final = "give numbers (seconds or milliseconds), dates or ISO 8601 text"
 
 
 def check_time(events: Table, schema: Schema, now: int, findings: Findings) -> tuple[Table, str]:
@@ -23,7 +24,7 @@ def check_time(events: Table, schema: Schema, now: int, findings: Findings) -> t
     if not is_moment_type(values.dtype):
         raise ColumnTypeError(
             f"{events.source}, column {TIMESTAMP}: type {values.dtype} is no time, e.g. {values[0]}",
-            hint="give numbers (seconds or milliseconds), dates or ISO 8601 text",
+            hint=_TIME_HINT,
         )
     moments = to_milliseconds(values, schema.timestamp_unit, rescue=True)
     unread = moments.values.is_null()
@@ -45,7 +46,7 @@ def check_time(events: Table, schema: Schema, now: int, findings: Findings) -> t
         if bad.all() and unread.all():
             raise ColumnTypeError(
                 f"{events.source}, column {TIMESTAMP}: none of {len(values):,} values is a time, e.g. {values[0]!r}",
-                hint="give numbers (seconds or milliseconds), dates or ISO 8601 text",
+                hint=_TIME_HINT,
             )
         kept = kept.having(kept.frame.filter(~bad))
     return findings.some_left(kept), moments.read_as

@@ -34,7 +34,14 @@ def convert_columns(table: Table, columns: dict[str, Column], findings: Findings
             table = check_moment(table, name, findings)
             continue
         before = table.frame[name]
-        after = _convert(before, column, table)
+        try:
+            after = _convert(before, column)
+        except (_ImpossibleError, pl.exceptions.PolarsError) as error:
+            raise ColumnTypeError(
+                f"{table.source}, column {name}: values of type {before.dtype} can't be {column.kind}, "
+                f"e.g. {before.drop_nulls().head(1).to_list()}",
+                hint="correct its kind in schema.yaml",
+            ) from error
         lost = after.is_null() & before.is_not_null() & ~_empty(before)
         if lost.any() and after.null_count() == len(after):
             raise ColumnTypeError(
@@ -51,32 +58,44 @@ def convert_columns(table: Table, columns: dict[str, Column], findings: Findings
     return table
 
 
-def _convert(values: pl.Series, column: Column, table: Table) -> pl.Series:
-    dtype = values.dtype
-    nested = isinstance(dtype, pl.List | pl.Array)
-    if column.kind == Kind.NUMERIC and not nested:
-        text = values.str.strip_chars() if dtype == pl.String else values
-        number = text.cast(pl.Float64, strict=False)
-        return number.set(~number.is_finite().fill_null(True), None)
-    if column.kind == Kind.CATEGORICAL and not nested:
-        if dtype == pl.Float64:
-            whole = (values == values.floor()).fill_null(True).all()
-            return values.cast(pl.Int64) if whole else values.cast(pl.String)
-        return values if dtype == pl.Int64 else values.cast(pl.String)
-    if column.kind == Kind.TEXT and not nested:
-        return values.cast(pl.String)
+class _ImpossibleError(Exception):
+    """A type of values that a kind can't be made of."""
+
+
+def _convert(values: pl.Series, column: Column) -> pl.Series:
     if column.kind == Kind.MULTI_CATEGORICAL:
         return _several_values(values, column.separator)
-    if column.kind == Kind.VECTOR and nested:
+    if column.kind == Kind.VECTOR:
         return _vectors(values)
-    raise ColumnTypeError(
-        f"{table.source}, column {values.name}: type {dtype} can't be {column.kind}",
-        hint="correct its kind in schema.yaml",
-    )
+    if not _is_plain(values.dtype):
+        raise _ImpossibleError
+    if column.kind == Kind.NUMERIC:
+        return _numbers(values)
+    if column.kind == Kind.CATEGORICAL and values.dtype.is_numeric():
+        return _categories(values)
+    return values.cast(pl.String)
+
+
+def _is_plain(dtype: pl.DataType) -> bool:
+    return dtype.is_numeric() or dtype in (pl.String, pl.Boolean, pl.Null)
+
+
+def _numbers(values: pl.Series) -> pl.Series:
+    text = values.str.strip_chars() if values.dtype == pl.String else values
+    number = text.cast(pl.Float64, strict=False)
+    return number.set(~number.is_finite().fill_null(True), None)
+
+
+def _categories(values: pl.Series) -> pl.Series:
+    """Numbers as Int64 where all are whole, as text otherwise."""
+    whole = values.dtype == pl.Int64 or (values == values.floor()).fill_null(True).all()
+    return values.cast(pl.Int64 if whole else pl.String)
 
 
 def _several_values(values: pl.Series, separator: str) -> pl.Series:
     if not isinstance(values.dtype, pl.List | pl.Array):
+        if not _is_plain(values.dtype):
+            raise _ImpossibleError
         values = values.cast(pl.String).str.split(separator)
     parts = values.cast(pl.List(pl.String))
     cleaned = parts.list.eval(pl.element().str.strip_chars().filter(pl.element().str.strip_chars() != ""))
@@ -84,6 +103,8 @@ def _several_values(values: pl.Series, separator: str) -> pl.Series:
 
 
 def _vectors(values: pl.Series) -> pl.Series:
+    if not isinstance(values.dtype, pl.List | pl.Array) or values.null_count() == len(values):
+        raise _ImpossibleError
     lists = values.cast(pl.List(pl.Float32))
     lengths = lists.list.len()
     width: int = lengths.drop_nulls().mode().max()  # type: ignore[assignment]

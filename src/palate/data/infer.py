@@ -75,6 +75,7 @@ _DURATION: Final = re.compile(
 )
 _TIME_NAME: Final = re.compile(r"(^|_)(time|timestamp|date|datetime|at)($|_)")
 _ID_NAME: Final = re.compile(r"(^|_)(id|uuid|guid|key)$")
+_ROW_NAME: Final = re.compile(r"^$|^unnamed|^(__)?index|^row(_(id|nr|number))?$")
 _KNOWN_BEFORE: Final = re.compile(
     r"(^|_)(device|platform|os|browser|app|client|locale|lang|language|country|region|city|page|surface|screen|"
     r"channel|referrer|source|network|timezone|hour|weekday)(_|$)"
@@ -167,6 +168,8 @@ def _guess_numbers(filled: pl.Series) -> _Guess:
     distinct = filled.n_unique()
     if name == EVENT_VALUE or is_duration_name(name):
         return _Guess(Kind.NUMERIC)
+    if _ROW_NAME.search(name) and distinct == len(filled):
+        return _Guess(Kind.NUMERIC, useless="it numbers the rows")
     if _ID_NAME.search(name):
         return _LIKE_AN_ID if distinct > _UNIQUE * len(filled) >= _ENOUGH else _Guess(Kind.CATEGORICAL)
     if _TIME_NAME.search(name) and _median(filled) > 1e8:

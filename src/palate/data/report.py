@@ -140,7 +140,7 @@ class Findings:
         if self.repairs:
             count = "1 repair" if len(self.repairs) == 1 else f"{len(self.repairs)} repairs"
             raise StrictError(
-                f"{source}: {count} needed:\n" + "\n".join(f"  {repair}" for repair in self.repairs),
+                f"{source}: {count} needed: " + "; ".join(map(str, self.repairs)),
                 hint="correct the source, or read it without strict",
             )
 

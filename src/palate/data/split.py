@@ -74,6 +74,7 @@ def queries(dataset: Dataset, split: Split, part: Part) -> pl.DataFrame:
     Columns: ``query`` (the event's row in ``dataset.events``), ``user_id``, ``item_id`` (the target), ``timestamp``
     or ``position``, ``history_length`` (the member's earlier events, of all types and parts).
     """
+    assert len(split.part) == dataset.events.height, "a split of this dataset"
     rows = np.flatnonzero((split.part == part) & is_target(dataset))
     starts = dataset.member_starts
     member = np.searchsorted(starts, rows, side="right") - 1
@@ -94,7 +95,7 @@ def present_queries(
 
     ``query`` is one past the member's last row. ``at`` is the moment in milliseconds; without it, one millisecond
     after the last event of the log, so that every item with an event exists. In data without time the position is
-    the one after the member's last. Rows follow ``user_ids``, or the members in ascending order.
+    the one after the member's last. Rows follow ``user_ids``, each member once, or the members in ascending order.
 
     Raises `UnknownMemberError` for members without events, `ConfigError` for a moment that lies before them.
     """
@@ -136,7 +137,8 @@ def present_queries(
 
 
 def _as_ids(user_ids: pl.Series | Sequence[int | str], members: pl.Series) -> pl.Series:
-    text = pl.Series(USER_ID, [str(value) for value in user_ids], dtype=pl.String)
+    given = user_ids if isinstance(user_ids, pl.Series) else pl.Series([str(value) for value in user_ids])
+    text = given.cast(pl.String).unique(maintain_order=True).alias(USER_ID)
     if members.dtype == pl.String:
         return text
     numbers = text.cast(pl.Int64, strict=False)
