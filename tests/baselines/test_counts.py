@@ -60,20 +60,3 @@ def test_scores_are_counts_of_target_events(timed, rolling, days):
 def test_without_a_clock_there_is_no_recency(ordered, cls, config):
     with pytest.raises(ConfigError, match="needs timestamps"):
         cls.fit(ordered, split(ordered), config)
-
-
-@pytest.mark.slow
-def test_figures_of_the_evaluation_data(evaluation_data):
-    """Recent popularity on MovieTweetings: NDCG@10 0.049 frozen at the cut, 0.103 rolling."""
-    from palate.data.dataset import Dataset
-    from palate.evaluate.metrics import accuracy
-    from palate.evaluate.ranks import ranks
-    from palate.rank.recommend import recommend
-
-    dataset = Dataset.from_folder(evaluation_data / "movietweetings")
-    parts = split(dataset)
-    asked = queries(dataset, parts, Part.TEST)
-    for rolling, expected in ((False, 0.049), (True, 0.103)):
-        scorer = RecentPopular.fit(dataset, parts, RecentPopularConfig(rolling=rolling))
-        ranked = ranks(recommend(scorer, dataset, asked), asked)
-        assert accuracy(ranked, (10,))["ndcg@10"].mean() == pytest.approx(expected, abs=0.0006)

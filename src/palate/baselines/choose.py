@@ -14,8 +14,8 @@ from palate.data.split import Part, Split
 from palate.rank.catalogue import known_items
 from palate.rank.scorer import Scorer
 
-EASE_MEMORY = 1 << 30
-"""Bytes that EASE may take while it is fitted: some 5,800 items with training events."""
+EASE_MEMORY = 2 << 30
+"""Bytes that EASE may take while it is fitted: some 7,300 items with training events."""
 
 
 def choose(dataset: Dataset, split: Split, *, memory: int = EASE_MEMORY) -> Ease | ItemKnn:

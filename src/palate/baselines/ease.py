@@ -100,5 +100,5 @@ def item_weights(gram: npt.NDArray[np.float32], l2: float) -> npt.NDArray[np.flo
 
 
 def memory_bytes(items: int) -> int:
-    """The most that fitting holds at once, roughly: four dense float64 matrices of items × items."""
-    return 32 * items * items
+    """The most that fitting holds at once: three float64 and four float32 matrices of items × items."""
+    return 40 * items * items
