@@ -110,6 +110,8 @@ def test_targets_are_what_members_want() -> None:
     dataset = Dataset.from_frames(events(event_type=["play", "trailer", "dislike", "purchase"] * (N // 4)))
     assert dataset.schema.target_event_types == ("play", "purchase")
     assert Dataset.from_frames(events()).schema.target_event_types is None
+    unsure = Dataset.from_frames(events(event_type=["play", None] * (N // 2)))
+    assert unsure.schema.target_event_types == ("play",)
     only = Dataset.from_frames(events(event_type=["search"] * N))
     assert only.schema.target_event_types == ("search",)
 

@@ -56,6 +56,7 @@ def test_a_stated_schema_takes_the_place_of_the_file(tmp_path: Path, log: pl.Dat
     log.write_parquet(tmp_path / "events.parquet")
     (tmp_path / "schema.yaml").write_text("target_event_types: [trailer]\n")
     assert Dataset.from_folder(tmp_path).schema.target_event_types == ("trailer",)
+    (tmp_path / "schema.yaml").write_text("version: 99\n")
     stated = Schema(target_event_types=("play",))
     assert Dataset.from_folder(tmp_path, schema=stated).schema.target_event_types == ("play",)
 

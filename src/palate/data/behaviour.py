@@ -20,7 +20,7 @@ _REPEATS_ALLOWED: Final = 0.1
 """Share of a target type's events on an item the member already had, above which seen items stay candidates."""
 
 _NOT_WANTED: Final = re.compile(
-    r"impression|exposure|shown|trailer|preview|hover|scroll|search|login|logout|page_?view|dislike|thumbs?_?down|"
+    r"^unknown$|impression|exposure|shown|trailer|preview|hover|scroll|search|login|logout|page_?view|dislike|thumbs?_?down|"
     r"hide|skip|remove|delete|unsubscribe|unfollow|cancel|return|refund|block|report"
 )
 """Names of event types that don't say that a member wants the item."""

@@ -49,7 +49,8 @@ class Dataset:
         doesn't fit, and with ``strict`` a `StrictError` that lists every repair.
         """
         findings = Findings()
-        return cls._build(read_folder(folder, findings), schema, findings, strict=strict)
+        tables = read_folder(folder, findings, with_schema=schema is None)
+        return cls._build(tables, schema, findings, strict=strict)
 
     @classmethod
     def from_frames(

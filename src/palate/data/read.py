@@ -36,8 +36,8 @@ class Tables:
     """The folder, or "frames"."""
 
 
-def read_folder(folder: Path | str, findings: Findings) -> Tables:
-    """Read a data folder; what can't be read is a named error with the file."""
+def read_folder(folder: Path | str, findings: Findings, *, with_schema: bool = True) -> Tables:
+    """Read a data folder, and its schema unless one is stated; what can't be read is a named error with the file."""
     folder = Path(folder)
     if not folder.is_dir():
         what = "a file, not a folder" if folder.exists() else "no such folder"
@@ -50,7 +50,7 @@ def read_folder(folder: Path | str, findings: Findings) -> Tables:
             f"{folder}: no events table{shown}", hint="it must be called events.parquet, events.csv or events.csv.gz"
         )
     schema_file = folder / SCHEMA_FILE
-    schema = Schema.from_yaml(schema_file) if schema_file.exists() else None
+    schema = Schema.from_yaml(schema_file) if with_schema and schema_file.exists() else None
     source = INFERRED if schema is None else str(schema_file)
     return Tables(
         events,
