@@ -67,9 +67,7 @@ def test_a_taken_folder_is_left_alone(service: Simulation, tmp_path: Path) -> No
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
-def test_a_failed_write_leaves_nothing(
-    service: Simulation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_write_leaves_nothing(service: Simulation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self: object, path: Path) -> None:
         raise OSError("no space left on device")
 

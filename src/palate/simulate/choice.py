@@ -19,7 +19,7 @@ from palate.simulate import world
 from palate.simulate.catalogue import Catalogue
 from palate.simulate.config import SimulationConfig
 from palate.simulate.context import CONTINUE, DISCOVER, FIRST_GENRE
-from palate.simulate.grid import Floats, Ints, on_grid
+from palate.simulate.grid import Floats, Ints, on_grid, products
 
 _DISCOVERY = 1.0
 _CONTINUE_BONUS = 3.0
@@ -110,13 +110,12 @@ class ChoiceModel:
         available = int(self.launched[day])
         titles = np.concatenate(
             [
-                self.features[:available],
-                self.fresh[day, :available, None],
-                self.appeal[day, :available, None],
-            ],
-            axis=1,
+                self.features[:available].T,
+                self.fresh[day, None, :available],
+                self.appeal[day, None, :available],
+            ]
         )
-        weights = np.exp(self.sides(moments) @ titles.T)
+        weights = np.exp(products(self.sides(moments), titles))
         following = self.successor[pasts.item]
         open_parts = (following >= 0) & (following < available)
         row, item = pasts.row[open_parts], following[open_parts]

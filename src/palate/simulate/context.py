@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from palate.simulate import world
-from palate.simulate.grid import Doubles, Floats, Ints, on_grid, softmax
+from palate.simulate.grid import Doubles, Floats, Ints, on_grid, products, softmax
 
 _DAYPARTS: Final = (7.5, 12.5, 16.0, 20.5, 0.5)
 """Hours in the middle of morning, noon, afternoon, evening and night."""
@@ -111,7 +111,7 @@ def intent_prior(taste: Floats, context: Floats, space: world.Space, strength: f
 
     Whoever likes a genre wants it more often; the moment's effects on genres and types count as well.
     """
-    likes = taste @ space.genres_on_grid.T
+    likes = products(taste, space.genres_on_grid.T)
     genres = softmax(
         _LIKING * likes / max(strength, 1e-9) + context[:, : len(world.GENRES)] + np.log(world.GENRE_SHARES)
     )
