@@ -121,7 +121,7 @@ def test_few_validation_targets_are_enough(timed):
         tried.append(setting)
         return Popular.fit(timed, split(timed))
 
-    best_on_validation([1, 2], build, timed, split(timed), catalogue=known_items(timed), at_most=3)
+    best_on_validation([1.0, 2.0], build, timed, split(timed), catalogue=known_items(timed), at_most=3)
     assert tried == [1, 2]
 
 

@@ -5,8 +5,6 @@ Steck, "Embarrassingly shallow autoencoders for sparse data", WWW 2019. The item
 
 from __future__ import annotations
 
-from typing import Self
-
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -27,7 +25,7 @@ from palate.rank.catalogue import known_items
 class EaseConfig(Config):
     """The strength of regularisation."""
 
-    l2: tuple[float, ...] = Field(default=(100, 300, 1000), min_length=1)
+    l2: tuple[float, ...] = Field(default=(100.0, 300.0, 1000.0), min_length=1)
     """λ of equation 2; of several, the one with the highest validation NDCG@10 is taken."""
     validation_targets: int = Field(default=2000, ge=1)
     """Validation targets to choose by, at most."""
@@ -57,7 +55,7 @@ class Ease:
         self._columns = columns
 
     @classmethod
-    def fit(cls, dataset: Dataset, split: Split, config: EaseConfig | None = None) -> Self:
+    def fit(cls, dataset: Dataset, split: Split, config: EaseConfig | None = None) -> Ease:
         """Solve for the item weights; needs about `memory_bytes` of the number of items with training events."""
         config = config or EaseConfig()
         catalogue = known_items(dataset)

@@ -6,8 +6,6 @@ Deshpande and Karypis, "Item-based top-N recommendation algorithms", ACM TOIS 20
 
 from __future__ import annotations
 
-from typing import Self
-
 import numpy as np
 import polars as pl
 import torch
@@ -32,7 +30,7 @@ class ItemKnnConfig(Config):
 
     neighbours: int = Field(default=50, ge=1)
     """Most similar items kept for each item."""
-    shrinkage: float = Field(default=10, ge=0)
+    shrinkage: float = Field(default=10.0, ge=0)
     """Added to the denominator of the cosine, in members: rare pairs count less."""
 
 
@@ -56,7 +54,7 @@ class ItemKnn:
         self._to_items = sparse.csr_array(similar.T)
 
     @classmethod
-    def fit(cls, dataset: Dataset, split: Split, config: ItemKnnConfig | None = None) -> Self:
+    def fit(cls, dataset: Dataset, split: Split, config: ItemKnnConfig | None = None) -> ItemKnn:
         """Find each item's neighbours in the training events."""
         config = config or ItemKnnConfig()
         catalogue = known_items(dataset)

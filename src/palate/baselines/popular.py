@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Self
-
 import numpy as np
 import polars as pl
 import torch
@@ -36,7 +34,7 @@ class Popular:
         self._counts = counts
 
     @classmethod
-    def fit(cls, dataset: Dataset, split: Split, config: PopularConfig | None = None) -> Self:
+    def fit(cls, dataset: Dataset, split: Split, config: PopularConfig | None = None) -> Popular:
         """Count target events; `ConfigError` for ``rolling`` in data without time."""
         config = config or PopularConfig()
         catalogue = known_items(dataset)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Self
-
 import numpy as np
 import polars as pl
 import torch
@@ -40,7 +38,7 @@ class RecentPopular:
         self._frozen = None if end is None else self._at(np.array([end], dtype=np.int64))
 
     @classmethod
-    def fit(cls, dataset: Dataset, split: Split, config: RecentPopularConfig | None = None) -> Self:
+    def fit(cls, dataset: Dataset, split: Split, config: RecentPopularConfig | None = None) -> RecentPopular:
         """Count target events; `ConfigError` for data without time.
 
         Frozen, the window ends at the training cut of a temporal split. Other splits have no moment for all:

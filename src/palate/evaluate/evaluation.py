@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -40,7 +40,7 @@ class EvaluationConfig(Config):
     """Seed of resamples and flips."""
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _consistent(self) -> EvaluationConfig:
         for name in ("cutoffs", "history_edges"):
             values = getattr(self, name)
             if not values or list(values) != sorted(set(values)):

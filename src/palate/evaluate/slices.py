@@ -59,7 +59,7 @@ def slice_masks(
 
 def _buckets(edges: Sequence[int]) -> list[tuple[str, int, float]]:
     """Names and half-open ranges of lengths that begin at each edge."""
-    highs = [*edges[1:], np.inf]
+    highs = [*map(float, edges[1:]), np.inf]
     return [
         (f"{low}+" if high == np.inf else str(low) if high == low + 1 else f"{low}-{int(high) - 1}", low, high)
         for low, high in zip(edges, highs, strict=True)

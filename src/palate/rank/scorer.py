@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import polars as pl
 from jaxtyping import Float
 from torch import Tensor
 
 
+@runtime_checkable
 class Scorer(Protocol):
     """Scores all items for each query; knows nothing of availability, seen items or k."""
 
