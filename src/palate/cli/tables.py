@@ -23,7 +23,7 @@ def evaluation_tables(evaluation: Evaluation, *, name: str = "this run") -> Rend
     return Group(
         _protocol(evaluation.protocol),
         _figures(evaluation.metrics, name),
-        _rankings(evaluation, name, k),
+        *_rankings(evaluation, name, k),
         *_comparison(evaluation, k),
         _slices(evaluation),
     )
@@ -31,7 +31,7 @@ def evaluation_tables(evaluation: Evaluation, *, name: str = "this run") -> Rend
 
 def _table(title: str, first: str, columns: Sequence[str]) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    table.add_column(first)
+    table.add_column(first, no_wrap=True)
     for column in columns:
         table.add_column(column, justify="right")
     return table
@@ -61,21 +61,23 @@ def _figures(metrics: Metrics, name: str) -> Table:
     return table
 
 
-def _rankings(evaluation: Evaluation, name: str, k: int) -> Table:
-    """This ranking and the baselines down; accuracy with half the interval's width, the rest without."""
+def _rankings(evaluation: Evaluation, name: str, k: int) -> list[Table]:
+    """This ranking and the baselines down: accuracy with half the interval's width, then the rest without."""
     metrics = list(dict.fromkeys(key.rpartition("@")[0] for key in evaluation.metrics))
-    table = _table(f"at {k}", "ranking", metrics)
+    others = [metric for metric in metrics if metric not in ACCURACY]
+    accuracy = _table(f"accuracy at {k}", "ranking", ACCURACY)
+    beyond = _table(f"beyond accuracy at {k}", "ranking", others)
     for ranking, figures in ((name, evaluation.metrics), *evaluation.baselines.items()):
-        cells = [(_estimate if metric in ACCURACY else _value)(figures.get(f"{metric}@{k}")) for metric in metrics]
-        table.add_row(ranking, *cells)
-    return table
+        accuracy.add_row(ranking, *(_estimate(figures.get(f"{metric}@{k}")) for metric in ACCURACY))
+        beyond.add_row(ranking, *(_value(figures.get(f"{metric}@{k}")) for metric in others))
+    return [accuracy, beyond]
 
 
 def _comparison(evaluation: Evaluation, k: int) -> list[Table]:
     """Rankings down, differences and p-values across; nothing where nothing was compared."""
     if not evaluation.comparison:
         return []
-    keys = [f"{metric}@{k}" for metric in ACCURACY]
+    keys = [f"{metric}@{k}" for metric in ("ndcg", "hr")]
     columns = [column for key in keys for column in (key, "p")]
     table = _table("difference on the same queries (p by sign flips over members)", "minus", columns)
     for other, differences in evaluation.comparison.items():
