@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 from rich.console import Console
 
-from palate.cli.tables import evaluation_tables
+from palate.terminal.tables import evaluation_tables
 from palate.data.split import Part, queries, split
 from palate.errors import EmptyTableError
 from palate.evaluate.evaluate import evaluate

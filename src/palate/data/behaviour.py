@@ -59,11 +59,11 @@ def complete_behaviour(schema: Schema, events: Table, findings: Findings) -> Sch
 
 
 def _repeat_shares(events: Table, *, typed: bool) -> dict[str, float]:
-    repeated = repeats(events.frame)
+    """Share of events whose member had the item before by an event of the same type; a trailer makes no repeat."""
     if not typed:
-        return {ANY_TYPE: float(repeated.mean())}  # type: ignore[arg-type]
-    shares = pl.DataFrame({EVENT_TYPE: events.frame[EVENT_TYPE], "share": repeated}).group_by(EVENT_TYPE).mean()
-    return dict(shares.iter_rows())
+        return {ANY_TYPE: float(repeats(events.frame).mean())}  # type: ignore[arg-type]
+    by_type = events.frame.partition_by(EVENT_TYPE, as_dict=True)
+    return {str(name): float(repeats(frame).mean()) for (name,), frame in by_type.items()}  # type: ignore[arg-type]
 
 
 def _event_types(events: Table) -> list[str]:

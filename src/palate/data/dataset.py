@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -20,6 +20,7 @@ from palate.data.infer import FIXED, infer_columns
 from palate.data.order import sort_events
 from palate.data.read import Tables, read_folder, read_frames
 from palate.data.report import Findings, Report
+from palate.data.rule import SplitRule
 from palate.data.schema import Schema
 from palate.data.table import ROW, Table
 from palate.words import ITEM_ID, TIMESTAMP, USER_ID
@@ -75,6 +76,10 @@ class Dataset:
     def member_starts(self) -> npt.NDArray[np.int64]:
         """Row of each member's first event, ``[members]``, ascending."""
         return np.flatnonzero(_changes(self.events[USER_ID]))
+
+    def with_split(self, rule: SplitRule) -> Self:
+        """The same data under another split rule."""
+        return replace(self, schema=self.schema.model_copy(update={"split": rule}))
 
     @classmethod
     def _build(cls, tables: Tables, schema: Schema | None, findings: Findings, *, strict: bool) -> Self:

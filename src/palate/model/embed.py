@@ -39,27 +39,23 @@ class FieldEmbedding(nn.Module):
 class EventEmbedder(nn.Module):
     """All fields, each with its own embedding, concatenated and projected.
 
-    The item's embedding is the table that the output shares; the first spec is the item's.
+    The item's table is the model's, which the output shares; the first spec is the item's.
     """
 
-    def __init__(
-        self, specs: Sequence[FieldSpec], items: nn.Parameter, *, field_width: int, hidden_rows: float
-    ) -> None:
+    def __init__(self, specs: Sequence[FieldSpec], *, width: int, field_width: int, hidden_rows: float) -> None:
         super().__init__()
-        self.items = items
         self.hidden_rows = hidden_rows
         self.fields = nn.ModuleList(FieldEmbedding(spec, field_width) for spec in specs[1:])
-        width = items.shape[1]
         self.project = nn.Linear(width + field_width * len(self.fields), width)
         self.register_buffer("hides", _hiding(specs), persistent=False)
         self.hides: Int32[Tensor, "2 F"]
         self.register_buffer("hides_value", _hiding_values(specs), persistent=False)
         self.hides_value: Float[Tensor, "2 N"]
 
-    def forward(self, batch: Batch) -> Float[Tensor, "T D"]:
-        """Embed every row."""
+    def forward(self, batch: Batch, items: Float[Tensor, "I D"]) -> Float[Tensor, "T D"]:
+        """Embed every row; ``items`` has a row for each of the I item indices."""
         ids, values = self._hide(batch) if self.training and self.hidden_rows else (batch.ids, batch.values)
-        parts = [F.embedding(ids[:, 0], self.items)]
+        parts = [F.embedding(ids[:, 0], items)]
         parts += [field(ids, values) for field in self.fields]
         embedded: Tensor = self.project(torch.cat(parts, dim=-1))
         return embedded
@@ -79,14 +75,13 @@ class EventEmbedder(nn.Module):
 class ItemEmbedder(nn.Module):
     """SASRec's input: the item alone, scaled by the root of the width, with dropout."""
 
-    def __init__(self, items: nn.Parameter, *, dropout: float) -> None:
+    def __init__(self, *, dropout: float) -> None:
         super().__init__()
-        self.items = items
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, batch: Batch) -> Float[Tensor, "T D"]:
-        """Embed every row."""
-        embedded: Tensor = self.dropout(F.embedding(batch.ids[:, 0], self.items) * self.items.shape[1] ** 0.5)
+    def forward(self, batch: Batch, items: Float[Tensor, "I D"]) -> Float[Tensor, "T D"]:
+        """Embed every row; ``items`` has a row for each of the I item indices."""
+        embedded: Tensor = self.dropout(F.embedding(batch.ids[:, 0], items) * items.shape[1] ** 0.5)
         return embedded
 
 

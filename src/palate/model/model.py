@@ -40,7 +40,7 @@ class SequenceModel(nn.Module):
 
     def forward(self, batch: Batch) -> Float[Tensor, "T D"]:
         """The state of every row; in padding it has no meaning."""
-        state: Tensor = self.encode(self.embed(batch), batch)
+        state: Tensor = self.encode(self.embed(batch, self.items), batch)
         return state
 
     def loss(self, batch: Batch) -> Float[Tensor, ""]:
@@ -70,12 +70,14 @@ def build_model(config: ModelConfig, specs: Sequence[FieldSpec], *, context: int
     """The model of a configuration, for these fields; its weights come from torch's random state."""
     encoder = config.encoder
     items = nn.Parameter(torch.randn(specs[0].size, encoder.width) * 0.02)
+    embed: EventEmbedder | ItemEmbedder
+    encode: Transformer | SasRec
     if isinstance(encoder, TransformerConfig):
-        embed: EventEmbedder | ItemEmbedder = EventEmbedder(
-            specs, items, field_width=config.field_width, hidden_rows=config.hidden_rows
+        embed = EventEmbedder(
+            specs, width=encoder.width, field_width=config.field_width, hidden_rows=config.hidden_rows
         )
-        encode: Transformer | SasRec = Transformer(encoder, context=context, has_time=has_time)
+        encode = Transformer(encoder, context=context, has_time=has_time)
     else:
-        embed = ItemEmbedder(items, dropout=encoder.dropout)
+        embed = ItemEmbedder(dropout=encoder.dropout)
         encode = SasRec(encoder, context=context)
     return SequenceModel(embed, encode, items, logit_bytes=config.logit_bytes)

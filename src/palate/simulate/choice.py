@@ -23,6 +23,7 @@ from palate.simulate.grid import Floats, Ints, on_grid, products
 
 _DISCOVERY = 1.0
 _CONTINUE_BONUS = 3.0
+_RECENT_PLAYS = 5.0
 _OWN_LANGUAGE, _FOREIGN_LANGUAGE = 0.7, -0.8
 TRAILER_LIKED, TRAILER_DISLIKED = 3.0, -2.0
 _BUZZ, _BUZZ_WEEKS = 0.35, 4.0
@@ -56,13 +57,15 @@ class Pasts:
 
     row: Ints
     item: Ints
+    ago: Ints
+    """How many plays the member has made since."""
 
     @classmethod
     def gather(cls, history: Ints, start: Ints, length: Ints) -> Pasts:
         """Of situation n, the titles ``history[start[n] : start[n] + length[n]]``."""
         row = np.repeat(np.arange(len(length)), length)
         within = np.arange(len(row)) - np.repeat(length.cumsum() - length, length)
-        return cls(row=row, item=history[start[row] + within])
+        return cls(row=row, item=history[start[row] + within], ago=length[row] - 1 - within)
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,8 @@ class ChoiceModel:
         following = self.successor[pasts.item]
         open_parts = (following >= 0) & (following < available)
         row, item = pasts.row[open_parts], following[open_parts]
-        bonus = self.config.continuation + _CONTINUE_BONUS * (moments.intent[row] == CONTINUE)
+        bonus = self.config.continuation * (1 + np.exp(-pasts.ago[open_parts] / _RECENT_PLAYS))
+        bonus += _CONTINUE_BONUS * (moments.intent[row] == CONTINUE)
         weights[row, item] *= np.exp(self.config.sharpness * bonus).astype(np.float32)
         weights[pasts.row, pasts.item] = 0.0
         return np.asarray(weights)

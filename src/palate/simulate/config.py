@@ -55,8 +55,8 @@ class SimulationConfig(Config):
     """Factor on what device, hour and weekday do to the choice."""
     intent_strength: float = Field(default=3.0, ge=0, le=8)
     """Utility of a title that has the genre or type the session is after."""
-    continuation: float = Field(default=3.0, ge=0, le=8)
-    """Utility of the next part of something the member has played; 3 more where the session is after that."""
+    continuation: float = Field(default=2.0, ge=0, le=8)
+    """Utility of the next part of something played long ago; twice that just after it; 3 more where it is sought."""
 
     trailer_share: float = Field(default=0.15, ge=0, le=1)
     """Share of plays before which a trailer is watched; twice that in sessions of discovery."""

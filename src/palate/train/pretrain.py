@@ -35,9 +35,9 @@ def pretrain(
 ) -> Run:
     """Train on the dataset's training part, choose the weights on its validation part, and seal a run at ``out``.
 
-    While it trains, ``out``.training holds checkpoints; killed at any moment, ``resume`` goes on from there and ends with
-    the same weights. Raises `RunExistsError` where ``out`` is taken, `UnfinishedRunError` where a training was cut off
-    and ``resume`` is not given, `SplitError` where a part has no target.
+    While it trains, ``out``.training holds checkpoints; killed at any moment, ``resume`` goes on from there and ends
+    with the same weights. Raises `RunExistsError` where ``out`` is taken, `UnfinishedRunError` where a training was cut
+    off and ``resume`` is not given, `SplitError` where a part has no target.
     """
     out = Path(out)
     work = out.with_name(out.name + ".training")
@@ -113,7 +113,7 @@ def _seal(
     figures = measure(scorer, dataset, division, Part.VALIDATION)
     metrics = {} if figures is None else figures.model_dump(mode="json")
     metrics["training"] = state.model_dump(mode="json", exclude={"config"})
-    shown = (
+    shown: dict[str, str] = (
         {}
         if figures is None
         else {
@@ -130,10 +130,11 @@ def _seal(
         "split": division.rule.kind,
         "seed": str(config.seed),
     }
+    encoder = config.model.encoder
     card = model_card(
         tokenizer=tokenizer,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        encoder=f"A {config.model.encoder.kind} of width {config.model.encoder.width}, {config.model.encoder.blocks} blocks",
+        encoder=f"A {encoder.kind} of width {encoder.width} and {encoder.blocks} blocks",
         context=config.windows.context,
         facts=facts,
         figures=shown,

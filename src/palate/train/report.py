@@ -1,4 +1,4 @@
-"""What a training tells while it runs. The loop calls; who listens (a terminal, TensorBoard, nobody) is not its business."""
+"""What a training tells while it runs: the loop calls, whoever listens (a terminal, TensorBoard, nobody)."""
 
 from __future__ import annotations
 

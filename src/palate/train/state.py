@@ -25,7 +25,7 @@ class TrainingState(BaseModel):
 
     data: str
     """Digest of the encoded events: a training goes on only with the same."""
-    config: str
+    config: str = ""
     """The configuration as YAML: a training goes on only with the same."""
     epoch: int = 0
     """Epochs done."""

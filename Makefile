@@ -1,0 +1,44 @@
+# The two commands of the README: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+OUT ?= benchmarks/peer/metrics.json
+
+.PHONY: demo test test-slow lint install bench-ml1m bench-movietweetings bench-peer clean
+
+demo: $(INSTALLED)  ## The whole path on the simulated service: simulate, train, measure, show.
+	rm -rf palate-demo
+	$(BIN)/palate demo --out palate-demo
+
+test: $(INSTALLED) lint  ## Lint, types, import rules, tests.
+	$(BIN)/pytest
+
+test-slow: $(INSTALLED)  ## The longer tests, and those on the evaluation data.
+	$(BIN)/pytest -m slow
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench-ml1m: $(INSTALLED)  ## Train on MovieLens-1M, choose by validation, look at the test part once.
+	$(BIN)/python benchmarks/ml1m/bench.py
+
+bench-movietweetings: $(INSTALLED)  ## The same on MovieTweetings, by its temporal protocol.
+	$(BIN)/python benchmarks/movietweetings/bench.py
+
+bench-peer: $(INSTALLED)  ## Training speed beside RecTools' SASRec, in one run.
+	benchmarks/peer/setup.sh
+	$(BIN)/python benchmarks/peer/bench.py --out $(OUT)
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,plots]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) palate-demo

@@ -1,0 +1,56 @@
+"""``palate pretrain``: from an event log to a run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from palate.data import Dataset, SplitRule
+from palate.terminal.progress import TerminalReporter, duration
+from palate.train import PretrainConfig, pretrain
+
+
+def pretrain_command(
+    data: Annotated[Path, typer.Argument(help="Folder with events, and where they exist items, users, schema.yaml.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run; it must not exist.")],
+    config: Annotated[
+        Path | None, typer.Option(help="YAML file with settings; the others keep their defaults.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of weights, order and dropout.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="temporal, leave_one_out or none; otherwise the schema's.", metavar="KIND")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was cut off.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop where a repair of the data would be needed.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Train a model, choose its weights on the validation part, and seal them in a run folder.
+
+    Example: palate pretrain my-data --out runs/first
+    """
+    messages = Console(stderr=True)
+    settings = PretrainConfig() if config is None else PretrainConfig.from_yaml(config)
+    changes = {name: value for name, value in (("epochs", epochs), ("seed", seed)) if value is not None}
+    settings = settings.model_copy(update=changes)
+    with messages.status("reading"):
+        dataset = Dataset.from_folder(data, strict=strict)
+    messages.print(str(dataset.report), markup=False, highlight=False, soft_wrap=True)
+    if split is not None:
+        rule = SplitRule.parse({"kind": split}, source="--split")
+        dataset = dataset.with_split(rule)
+    with TerminalReporter(messages) as reporter:
+        run = pretrain(dataset, out, settings, resume=resume, reporters=[reporter])
+    metrics = json.loads((run.folder / "metrics.json").read_text(encoding="utf-8"))
+    if as_json:
+        typer.echo(json.dumps({"run": str(run.folder), **metrics}))
+        return
+    seconds = duration(metrics["training"]["seconds"])
+    best = metrics["training"]["best"]
+    figures = "" if best is None else f"; validation NDCG@{settings.validation.k} {best['value']:.4f}"
+    typer.echo(f"{run.folder}: sealed after {seconds}{figures}")
+    typer.echo(f"next: palate evaluate {run.folder} {data}")

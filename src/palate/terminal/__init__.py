@@ -1,0 +1,1 @@
+"""How trainings, rankings and figures look in a terminal."""

@@ -1,0 +1,128 @@
+"""A training and a ranking, as a person at a terminal sees them; all of it on stderr."""
+
+from __future__ import annotations
+
+import math
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from palate.train.report import Start, Step
+from palate.train.state import TrainingState, Validation
+
+_EVERY = 5
+
+
+class TerminalReporter:
+    """A progress bar with loss, speed, share of peak and time left, and a line for each validation."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.percentage:>3.0f}%  {task.fields[note]}"),
+            console=self._console,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+        self._epochs = 0
+
+    def start(self, start: Start) -> None:
+        """Say what is about to happen."""
+        figures = start.figures
+        self._epochs = start.epochs
+        self._line(
+            f"training {start.parameters:,} parameters on {figures.targets:,} targets in {figures.windows:,} windows, "
+            f"{figures.batches:,} batches an epoch"
+        )
+        self._line(
+            f"padding {figures.padding:.1%} of the slots, {figures.masked_pairs:.1%} of attention; "
+            f"{start.bytes_of_state / 2**20:,.0f} MiB of weights and optimizer state; "
+            f"machine peak {start.peak / 1e9:,.0f} GFLOP/s"
+        )
+        if start.resumed_at:
+            self._line(f"resumed after step {start.resumed_at:,}")
+        self._task = self._progress.add_task("training", total=1.0, note="")
+        self._progress.start()
+
+    def step(self, step: Step) -> None:
+        """Move the bar."""
+        if self._task is None or step.step % _EVERY:
+            return
+        note = (
+            f"loss {step.loss:.3f}  {step.targets_per_second:,.0f} targets/s  {step.share_of_peak:.0%} of peak  "
+            f"{duration(step.seconds_left)} left"
+        )
+        self._progress.update(self._task, completed=step.progress, description="training", note=note)
+
+    def validating(self, done: int, total: int) -> None:
+        """Show that ranking is under way."""
+        if self._task is not None:
+            self._progress.update(self._task, description=f"validating {done / total:.0%}")
+
+    def validated(self, validation: Validation, *, best: bool) -> None:
+        """A line that stays."""
+        self._line(
+            f"epoch {validation.epoch:>3} of {self._epochs}: loss {validation.loss:.4f}, "
+            f"validation NDCG {validation.value:.4f}{' (best so far)' if best else ''}, "
+            f"{duration(validation.seconds)}"
+        )
+
+    def finish(self, state: TrainingState) -> None:
+        """Take the bar away."""
+        self._progress.stop()
+        self._line(f"trained on {state.targets:,} targets in {duration(state.seconds)}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def _line(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class RankingProgress:
+    """A bar for ranking; callable as `palate.rank.recommend.Progress`."""
+
+    def __init__(self, console: Console | None = None, description: str = "ranking") -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
+            TimeElapsedColumn(),
+            console=console or Console(stderr=True),
+            transient=True,
+        )
+        self._task = self._progress.add_task(description, total=1)
+
+    def __call__(self, done: int, total: int) -> None:
+        """Move the bar."""
+        self._progress.update(self._task, completed=done, total=total)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+
+def duration(seconds: float) -> str:
+    """``2 min 05 s``."""
+    if not math.isfinite(seconds):
+        return "unknown"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
