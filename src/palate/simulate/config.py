@@ -24,7 +24,7 @@ class SimulationConfig(Config):
     seed: int = Field(default=0, ge=0)
     """Seed of all random draws."""
 
-    plays_per_day: float = Field(default=0.45, gt=0, le=5)
+    plays_per_day: float = Field(default=0.5, gt=0, le=5)
     """Plays a day of a member, on average over members."""
     activity_spread: float = Field(default=1.0, ge=0, le=2)
     """Standard deviation of the logarithm of a member's activity: the heavy tail of history lengths."""
@@ -37,15 +37,15 @@ class SimulationConfig(Config):
 
     sharpness: float = Field(default=1.0, gt=0, le=3)
     """Inverse temperature of every choice: more makes members more predictable."""
-    taste_strength: float = Field(default=6.0, ge=0, le=10)
+    taste_strength: float = Field(default=6.5, ge=0, le=10)
     """Length of a taste vector: utility of a title that fits perfectly, against one that does not matter."""
-    drift: float = Field(default=0.4, ge=0, le=2)
+    drift: float = Field(default=0.3, ge=0, le=2)
     """Standard length of the slow wandering of a taste, relative to its lasting part."""
     drift_days: float = Field(default=35, gt=0)
     """Days after which the wandering part has lost 63 % of its memory."""
-    phases_per_100_days: float = Field(default=2.0, ge=0, le=20)
+    phases_per_100_days: float = Field(default=1.5, ge=0, le=20)
     """Passing infatuations with one genre (two to four weeks each), a member and 100 days."""
-    quality_scale: float = Field(default=1.8, ge=0, le=4)
+    quality_scale: float = Field(default=2.4, ge=0, le=4)
     """Scale of the exponentially distributed quality, which ends at 3.2 scales: the heavy tail of popularity."""
     freshness: float = Field(default=1.6, ge=0, le=5)
     """Utility of being new on launch day, for the average title and member."""
@@ -53,7 +53,7 @@ class SimulationConfig(Config):
     """Days after which the effect of being new has fallen to 37 %."""
     context_strength: float = Field(default=1.0, ge=0, le=3)
     """Factor on what device, hour and weekday do to the choice."""
-    intent_strength: float = Field(default=3.0, ge=0, le=8)
+    intent_strength: float = Field(default=2.2, ge=0, le=8)
     """Utility of a title that has the genre or type the session is after."""
     continuation: float = Field(default=2.0, ge=0, le=8)
     """Utility of the next part of something played long ago; twice that just after it; 3 more where it is sought."""

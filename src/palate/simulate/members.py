@@ -62,7 +62,7 @@ def make_members(config: SimulationConfig, space: world.Space, rng: np.random.Ge
     """Draw all members."""
     M = config.members
     archetypes = rng.dirichlet(np.full(world.ARCHETYPES, 0.15), size=M)
-    lasting = unit(unit(mix(archetypes, space.archetypes)) + 0.35 * unit(rng.normal(size=(M, world.LATENT))))
+    lasting = unit(unit(mix(archetypes, space.archetypes)) + 0.25 * unit(rng.normal(size=(M, world.LATENT))))
     wandering = _wandering(config, rng) + _phases(config, space, rng)
     knots = on_grid(config.taste_strength * (lasting + wandering))
 
