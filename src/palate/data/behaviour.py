@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-import polars as pl
-
 from palate.data.codes import repeats
 from palate.data.fit import nearest
 from palate.data.report import Findings

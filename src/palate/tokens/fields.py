@@ -6,7 +6,7 @@ Everything here is fitted on training events only and frozen afterwards.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
@@ -17,6 +17,7 @@ from palate.tokens.vocabulary import Vocabulary
 from palate.words import FIRST_KNOWN, PADDING, UNKNOWN
 
 
+@runtime_checkable
 class Field(Protocol):
     """One column of the log, encoded."""
 

@@ -1,0 +1,113 @@
+"""If these fail, a run reads its own ids wrongly, or learns from what it must not know."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from palate.data import Dataset, Part, split
+from palate.errors import ColumnTypeError
+from palate.tokens import Side, Tokenizer, TokenizerConfig, TokenStore, Vocabulary
+from palate.words import FIRST_KNOWN, PADDING, UNKNOWN
+from tests.tokens.conftest import service
+
+
+@given(st.lists(st.one_of(st.none(), st.text(max_size=5)), max_size=50), st.lists(st.text(max_size=5), max_size=20))
+def test_ids_round_trip_and_others_are_unknown(learned: list[str | None], others: list[str]) -> None:
+    vocabulary = Vocabulary.fit(pl.Series("x", learned, dtype=pl.String))
+    known = sorted({value for value in learned if value is not None})
+    indices = vocabulary.encode(pl.Series("x", known, dtype=pl.String))
+    assert len(set(indices.tolist())) == len(known)
+    assert vocabulary.values.gather(indices - FIRST_KNOWN).to_list() == known if known else True
+    strange = [value for value in others if value not in known]
+    assert (vocabulary.encode(pl.Series("x", strange, dtype=pl.String)) == UNKNOWN).all()
+    assert (vocabulary.encode(pl.Series("x", [None], dtype=pl.String)) == UNKNOWN).all()
+
+
+def test_rare_values_share_unknown() -> None:
+    vocabulary = Vocabulary.fit(pl.Series("x", ["a"] * 3 + ["b"] * 2 + ["c"]), limit=2)
+    assert vocabulary.encode(pl.Series("x", ["a", "b", "c"])).tolist() == [2, 3, UNKNOWN]
+
+
+def test_a_column_of_another_type_is_named() -> None:
+    vocabulary = Vocabulary.fit(pl.Series("x", [1, 2]))
+    with pytest.raises(ColumnTypeError, match="'device'"):
+        vocabulary.encode(pl.Series("device", ["tv"]))
+
+
+def test_every_field_is_encoded(dataset: Dataset) -> None:
+    tokenizer = Tokenizer.fit(dataset, split(dataset), TokenizerConfig())
+    names = [field.name for field in tokenizer.fields]
+    assert names[:4] == ["item_id", "event_type", "event_value", "tags"]
+    assert {"device", "member:plan"} <= set(names)
+    assert ("time:gap" in names) == dataset.has_time
+    store = tokenizer.encode(dataset)
+    for spec in tokenizer.specs:
+        own = store.ids[:, spec.start : spec.start + spec.width]
+        assert own.min() >= PADDING
+        assert own.max() < spec.size
+        assert (own[:, 0] != PADDING).all(), f"{spec.name}: padding where there is an event"
+    assert np.isfinite(store.values).all()
+    assert (np.abs(store.values) <= 1).all()
+    sides = [field.side for field in tokenizer.fields]
+    assert sides == sorted(sides, key=lambda side: side == Side.REQUEST_TIME), "post-action columns come first"
+
+
+def test_targets_are_events_of_target_types(dataset: Dataset) -> None:
+    tokenizer = Tokenizer.fit(dataset, split(dataset), TokenizerConfig())
+    store = tokenizer.encode(dataset)
+    plays = (dataset.events["event_type"] == "play").to_numpy()
+    known = dataset.events["item_id"].is_in(tokenizer.items.values.implode()).to_numpy()
+    np.testing.assert_array_equal(store.target > 0, plays & known)
+    values = tokenizer.items.values.gather(store.target[store.target > 0] - FIRST_KNOWN)
+    assert values.to_list() == dataset.events["item_id"].filter(pl.Series(store.target > 0)).to_list()
+
+
+def test_items_that_exist_are_a_prefix() -> None:
+    dataset = service(has_time=True)
+    division = split(dataset)
+    tokenizer = Tokenizer.fit(dataset, division, TokenizerConfig())
+    store = tokenizer.encode(dataset)
+    train = dataset.events.filter(pl.Series(division.part == Part.TRAIN))
+    first = dict(train.group_by("item_id").agg(pl.col("timestamp").min()).iter_rows())
+    for row in np.flatnonzero(division.part == Part.TRAIN)[::5]:
+        now = dataset.events["timestamp"][int(row)]
+        there = tokenizer.items.values.head(int(store.available[row]) - FIRST_KNOWN).to_list()
+        assert set(there) == {item for item, moment in first.items() if moment <= now}
+
+
+def test_the_gap_of_a_first_event_is_unknown() -> None:
+    dataset = service(has_time=True)
+    tokenizer = Tokenizer.fit(dataset, split(dataset), TokenizerConfig())
+    store = tokenizer.encode(dataset)
+    spec = next(spec for spec in tokenizer.specs if spec.name == "time:gap")
+    first = store.begin == np.arange(len(store.begin))
+    np.testing.assert_array_equal(store.ids[:, spec.start] == UNKNOWN, first)
+
+
+def test_a_tokenizer_is_read_as_it_was_written(dataset: Dataset, tmp_path: Path) -> None:
+    tokenizer = Tokenizer.fit(dataset, split(dataset), TokenizerConfig())
+    tokenizer.write(tmp_path)
+    again = Tokenizer.read(tmp_path)
+    assert again.specs == tokenizer.specs
+    assert again.encode(dataset).digest() == tokenizer.encode(dataset).digest()
+
+
+def test_a_store_is_mapped_as_it_was_written(dataset: Dataset, tmp_path: Path) -> None:
+    store = Tokenizer.fit(dataset, split(dataset), TokenizerConfig()).encode(dataset)
+    store.write(tmp_path / "tokens.arrow")
+    assert TokenStore.open(tmp_path / "tokens.arrow").digest() == store.digest()
+
+
+def test_columns_that_are_missing_are_unknown() -> None:
+    dataset = service(has_time=True)
+    tokenizer = Tokenizer.fit(dataset, split(dataset), TokenizerConfig())
+    store = tokenizer.encode_events(
+        dataset.events.drop("device", "tags"), None, target=np.zeros(dataset.events.height, dtype=bool)
+    )
+    for spec in tokenizer.specs:
+        if spec.name in {"device", "tags", "member:plan"}:
+            assert (store.ids[:, spec.start] == UNKNOWN).all()
