@@ -45,17 +45,17 @@ class Clock(pytorch_lightning.Callback):
         self.slots: list[int] = []
         self.losses: list[float] = []
 
-    def on_train_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Start both clocks."""
         self._stamp()
 
     def on_train_batch_end(
         self,
         trainer: Any,
-        pl_module: Any,  # noqa: ARG002
+        pl_module: Any,
         outputs: Any,
         batch: dict[str, torch.Tensor],
-        batch_idx: int,  # noqa: ARG002
+        batch_idx: int,
     ) -> None:
         """Note the step that has just ended."""
         self._stamp()

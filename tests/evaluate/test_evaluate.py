@@ -9,12 +9,12 @@ import pytest
 from pydantic import ValidationError
 from rich.console import Console
 
-from palate.terminal.tables import evaluation_tables
 from palate.data.split import Part, queries, split
 from palate.errors import EmptyTableError
 from palate.evaluate.evaluate import evaluate
 from palate.evaluate.evaluation import Evaluation, EvaluationConfig
 from palate.evaluate.slices import popularity_groups, slice_masks, training_popularity
+from palate.terminal.tables import evaluation_tables
 
 QUICK = EvaluationConfig(resamples=200, flips=200)
 

@@ -82,6 +82,8 @@ class MultiCategoricalField:
 
     def encode(self, column: pl.Series) -> NDArray[np.int32]:
         """Indices, ``[n, width]``; an empty or null cell is one unknown value."""
+        if column.dtype == pl.Null:
+            column = column.cast(pl.List(self.vocabulary.values.dtype))
         lists = column.list.head(self.width)
         lengths = lists.list.len().fill_null(0).to_numpy().astype(np.int64)
         indices = np.full((len(column), self.width), PADDING, dtype=np.int32)

@@ -1,0 +1,79 @@
+"""If these fail, the main job does not work for who types it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from palate.cli.main import app
+
+SETTINGS = "epochs: 2\nmodel: {encoder: {kind: transformer, width: 16}}\n"
+runner = CliRunner()
+
+
+def palate(*arguments: object) -> str:
+    found = runner.invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert found.exit_code == 0, found.output
+    return found.stdout
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("service")
+    palate("data", "simulate", folder / "data", "--members", 60, "--items", 80, "--days", 40)
+    (folder / "settings.yaml").write_text(SETTINGS)
+    said = palate("pretrain", folder / "data", "--out", folder / "run", "--config", folder / "settings.yaml")
+    assert "next: palate evaluate" in said
+    return folder
+
+
+def test_evaluate_prints_one_object(service: Path) -> None:
+    found = json.loads(palate("evaluate", service / "run", service / "data", "--json"))
+    assert {"protocol", "metrics"} <= found.keys()
+    for name in ("ndcg@10", "hr@10"):
+        figure = found["metrics"][name]
+        assert 0 <= figure["low"] <= figure["value"] <= figure["high"] <= 1
+    assert found["protocol"]["part"] == "test"
+    assert {"popular", "recent_popular"} <= found["baselines"].keys()
+    assert len((service / "run.looks.jsonl").read_text().splitlines()) >= 1
+
+
+def test_a_run_equals_itself(service: Path) -> None:
+    run, data = service / "run", service / "data"
+    found = json.loads(palate("evaluate", run, data, "--no-baselines", "--compare", run, "--json"))
+    assert found["comparison"][str(run)]["ndcg@10"]["value"] == 0
+
+
+def test_recommend_gives_what_may_be_recommended(service: Path) -> None:
+    out = service / "picks.parquet"
+    palate("recommend", service / "run", service / "data", "-k", 5, "--out", out)
+    picks = pl.read_parquet(out)
+    events = pl.read_parquet(service / "data" / "events.parquet").filter(pl.col("event_type") == "play")
+    assert picks.height == 5 * picks["user_id"].n_unique()
+    assert picks.join(events, on=["user_id", "item_id"]).is_empty(), "a title that the member has had"
+    assert "title" in picks.columns
+    one = json.loads(palate("recommend", service / "run", service / "data", "--user", picks["user_id"][0], "--json"))
+    assert [row["item_id"] for row in one["recommendations"][:5]] == picks["item_id"].head(5).to_list()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["evaluate", "nowhere", "data"], "nowhere: no such run"),
+        (["pretrain", "nowhere", "--out", "run"], "nowhere"),
+        (["data", "inspect", "nowhere"], "nowhere"),
+    ],
+)
+def test_an_error_is_one_line(tmp_path: Path, arguments: list[str], said: str) -> None:
+    code = "from palate.cli.main import main; main()"
+    found = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 1
+    assert found.stdout == ""
+    assert len(found.stderr.strip().splitlines()) == 1, found.stderr
+    assert said in found.stderr

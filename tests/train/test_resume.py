@@ -1,0 +1,132 @@
+"""If these fail, a killed training is lost, or goes on as another one."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+from tests.tokens.conftest import service
+
+from palate.data import Dataset
+from palate.errors import DamagedRunError, FormatVersionError, RunExistsError, UnfinishedRunError
+from palate.runs import Run
+from palate.train import PretrainConfig, pretrain
+
+SETTINGS = (
+    "epochs: 3\ncheckpoint_seconds: 0\nmodel: {encoder: {kind: transformer, width: 16}}\npacking: {batch_tokens: 64}\n"
+)
+
+
+def small(**changes: object) -> PretrainConfig:
+    return PretrainConfig.parse(
+        {"epochs": 2, "model": {"encoder": {"kind": "transformer", "width": 8}}, **changes}, source="test"
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    pretrain(service(members=20), out, small())
+    return out
+
+
+def test_a_run_is_sealed_and_read(run: Path) -> None:
+    found = Run.read(run)
+    assert found.tokenizer.items.size == len(found.model.items)
+    assert not run.with_name("run.training").exists()
+    for name in ("config.yaml", "schema.yaml", "tokenizer.json", "catalogue.parquet", "metrics.json", "README.md"):
+        assert (run / name).is_file()
+
+
+def test_a_taken_folder_is_left_alone(run: Path) -> None:
+    with pytest.raises(RunExistsError, match="exists already"):
+        pretrain(service(members=20), run, small())
+
+
+def test_damage_is_noticed(run: Path, tmp_path: Path) -> None:
+    import shutil
+
+    for name in ("model.safetensors", "schema.yaml"):
+        copy = tmp_path / name.replace(".", "-")
+        shutil.copytree(run, copy)
+        content = bytearray((copy / name).read_bytes())
+        content[len(content) // 2] ^= 1
+        (copy / name).write_bytes(content)
+        with pytest.raises(DamagedRunError, match=name):
+            Run.read(copy)
+        (copy / name).unlink()
+        with pytest.raises(DamagedRunError, match="missing"):
+            Run.read(copy)
+    copy = tmp_path / "version"
+    shutil.copytree(run, copy)
+    manifest = (copy / "manifest.json").read_text().replace('"format_version": 1', '"format_version": 99')
+    (copy / "manifest.json").write_text(manifest)
+    with pytest.raises(FormatVersionError, match="99"):
+        Run.read(copy)
+
+
+def test_an_unfinished_training_asks_for_resume(tmp_path: Path) -> None:
+    (tmp_path / "run.training").mkdir()
+    with pytest.raises(UnfinishedRunError, match="cut off"):
+        pretrain(service(members=20), tmp_path / "run", small())
+
+
+def kill_and_resume(tmp_path: Path, kills: int, *, seed: int) -> None:
+    """Train once undisturbed; train again, killed at random moments; compare the weights."""
+    dataset: Dataset = service(members=40, seed=seed)
+    data = tmp_path / "data"
+    data.mkdir()
+    dataset.events.write_parquet(data / "events.parquet")
+    assert dataset.users is not None
+    dataset.users.write_parquet(data / "users.parquet")
+    dataset.schema.write(data / "schema.yaml")
+    (tmp_path / "settings.yaml").write_text(SETTINGS)
+
+    def command(out: Path, *more: str) -> list[str]:
+        settings = str(tmp_path / "settings.yaml")
+        code = "from palate.cli.main import main; main()"
+        return [sys.executable, "-c", code, "pretrain", str(data), "--out", str(out), "--config", settings, *more]
+
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    started = time.monotonic()
+    subprocess.run(command(tmp_path / "whole"), check=True, capture_output=True, env=environment)
+    whole = time.monotonic() - started
+    rng = random.Random(seed)
+    killed = 0
+    out = tmp_path / "killed"
+    while killed < kills:
+        process = subprocess.Popen(
+            command(out, "--resume"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
+        )
+        try:
+            process.wait(rng.uniform(0.3, 1.0) * whole)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            killed += 1
+            continue
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors.decode()
+        # It came to its end before it was killed: a new one.
+        import shutil
+
+        shutil.rmtree(out)
+    subprocess.run(command(out, "--resume"), check=True, capture_output=True, env=environment)
+    ours, theirs = (load_file(folder / "model.safetensors") for folder in (out, tmp_path / "whole"))
+    assert ours.keys() == theirs.keys()
+    for name, tensor in ours.items():
+        assert tensor.equal(theirs[name]), f"{name} differs"
+
+
+def test_killed_once_and_resumed_gives_the_same_weights(tmp_path: Path) -> None:
+    kill_and_resume(tmp_path, 1, seed=1)
+
+
+@pytest.mark.slow
+def test_killed_ten_times_and_resumed_gives_the_same_weights(tmp_path: Path) -> None:
+    kill_and_resume(tmp_path, 10, seed=2)
