@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib.metadata import version
 from typing import Annotated
 
 import typer
 from rich.console import Console
-
-# Threads that wait must sleep: spinning ones make a training on a shared machine several times slower. It has to be
-# said before torch is imported, and whoever has set it otherwise keeps it.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from palate.cli.data import data_app
 from palate.cli.demo import demo_command
