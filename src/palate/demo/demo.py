@@ -21,11 +21,12 @@ from palate.foundation import FoundationModel
 from palate.rank.recommend import recommend
 from palate.simulate import Oracle, SimulationConfig, simulate
 from palate.terminal.progress import RankingProgress, TerminalReporter, duration
-from palate.train import PretrainConfig, measure, pretrain
+from palate.tokens import PackConfig
+from palate.train import PretrainConfig, ValidationConfig, measure, pretrain
 from palate.train.state import TrainingState
 from palate.words import EVENT_TYPE, EVENT_VALUE, ITEM_ID, QUERY, RANK, TIMESTAMP, USER_ID
 
-SETTINGS = PretrainConfig()
+SETTINGS = PretrainConfig(packing=PackConfig(batch_tokens=512), validation=ValidationConfig(patience=4))
 NAMES = {
     "oracle": "oracle (knows the truth)",
     "popular": "popular, frozen",

@@ -182,7 +182,8 @@ class _Walk:
         length = np.where(liked == 1, 60 + 90 * uniform[3], 5 + 35 * uniform[3]).astype(np.int64)
         second = begin + np.where(with_trailer, length + 5 + pause // 4, 0)
         in_time = second < (day + 1) * world.DAY
-        state.free_at[member[~in_time]] = (day + 1) * world.DAY  # they go to bed
+        late = member[~in_time]  # they go to bed, once what they watch has ended
+        state.free_at[late] = np.maximum(state.free_at[late], (day + 1) * world.DAY)
 
         moments = self._moments(rows, second)
         weights = self.choice.weights(day, moments, state.pasts(member))

@@ -19,7 +19,7 @@ MAX_PADDING = 0.04
 class PackConfig(Config):
     """What makes a batch."""
 
-    batch_tokens: int = Field(default=4096, ge=1)
+    batch_tokens: int = Field(default=1024, ge=1)
     """Most rows of a batch; a longer window is a batch by itself."""
     batch_sequences: int | None = Field(default=None, ge=1)
     """Most windows of a batch."""
