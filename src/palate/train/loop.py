@@ -98,6 +98,7 @@ class Trainer:
                     saved = time.monotonic()
             state.epoch, state.batch = state.epoch + 1, 0
             self._end_epoch()
+            peak = max(peak, measured_peak(seconds=0.1))  # the first measure may have met a busy moment
             now = time.monotonic()
             state.seconds, since = state.seconds + now - since, now
             self._save()
