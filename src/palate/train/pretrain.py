@@ -36,17 +36,17 @@ def pretrain(
     """Train on the dataset's training part, choose the weights on its validation part, and seal a run at ``out``.
 
     While it trains, ``out``.training holds checkpoints; killed at any moment, ``resume`` goes on from there and ends
-    with the same weights. Raises `RunExistsError` where ``out`` is taken, `UnfinishedRunError` where a training was cut
-    off and ``resume`` is not given, `SplitError` where a part has no target.
+    with the same weights; a finished run is read. Raises `RunExistsError` where ``out`` is taken, `UnfinishedRunError`
+    where a training was cut off and ``resume`` is not given, `SplitError` where a part has no target.
     """
     out = Path(out)
     work = out.with_name(out.name + ".training")
     config = config or PretrainConfig()
     if out.exists():
-        if not (resume and work.exists()):
+        if not resume:
             raise RunExistsError(f"{out} exists already", hint="choose another folder with --out, or delete it")
-        # Killed between sealing the run and clearing up behind it.
-        shutil.rmtree(work)
+        # Finished before, or killed between sealing the run and clearing up behind it: nothing is left to train.
+        shutil.rmtree(work, ignore_errors=True)
         return Run.read(out)
     if work.exists() and not resume:
         raise UnfinishedRunError(
