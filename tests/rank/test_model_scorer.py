@@ -1,0 +1,45 @@
+"""If these fail, `palate recommend` answers from another past than `palate evaluate` measured."""
+
+import polars as pl
+import pytest
+import torch
+from tests.tokens.conftest import service
+
+from palate.data import Dataset, present_queries, split
+from palate.model import ModelConfig, TransformerConfig
+from palate.rank.model_scorer import ModelScorer
+from palate.tokens import Tokenizer
+from palate.train import PretrainConfig, new_model
+
+
+@pytest.mark.parametrize("context", [3, 100])
+def test_the_present_is_scored_like_an_event(context: int) -> None:
+    dataset = service(members=8, seed=5, has_time=False)
+    config = PretrainConfig.parse({"windows": {"context": context}}, source="test")
+    config = config.model_copy(update={"model": ModelConfig(encoder=TransformerConfig(width=16))})
+    tokenizer = Tokenizer.fit(dataset, split(dataset), config.tokenizer)
+    model = new_model(config, tokenizer)
+    torch.nn.init.normal_(model.items, std=0.5)
+    # One more event a member, of which nothing is known when it is asked for.
+    ends = present_queries(dataset)
+    unknown = ends.select("user_id", "position").with_columns(item_id=pl.lit("t00"), event_type=pl.lit("play"))
+    events = pl.concat([dataset.events, unknown], how="diagonal").sort("user_id", "position")
+    longer = Dataset(events, None, dataset.users, dataset.schema, dataset.report)
+    last = events.with_row_index("query").filter(pl.col("user_id") != pl.col("user_id").shift(-1).fill_null(""))
+    asked = last.select(pl.col("query").cast(pl.Int64), "user_id", "position")
+    ours = ModelScorer(model, tokenizer, dataset, context=context).score(ends)
+    theirs = ModelScorer(model, tokenizer, longer, context=context).score(asked)
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_queries_that_share_a_window_score_as_if_alone() -> None:
+    dataset = service(members=8, seed=6)
+    config = PretrainConfig.parse({"windows": {"context": 12}}, source="test")
+    tokenizer = Tokenizer.fit(dataset, split(dataset), config.tokenizer)
+    model = new_model(config, tokenizer)
+    torch.nn.init.normal_(model.items, std=0.5)
+    scorer = ModelScorer(model, tokenizer, dataset, context=12)
+    asked = dataset.events.with_row_index("query").select(pl.col("query").cast(pl.Int64), "user_id", "timestamp")
+    together = scorer.score(asked)
+    for row in range(0, len(asked), 7):
+        torch.testing.assert_close(together[row : row + 1], scorer.score(asked[row : row + 1]), rtol=1e-4, atol=1e-4)
