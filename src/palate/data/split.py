@@ -14,8 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from palate.data.adjacent import run_starts
 from palate.data.dataset import Dataset
 from palate.data.rule import SplitRule
+from palate.data.schema import Schema
 from palate.errors import ConfigError, SplitError, UnknownMemberError
 from palate.words import EVENT_TYPE, ITEM_ID, POSITION, QUERY, TIMESTAMP, USER_ID
 
@@ -61,11 +63,26 @@ def split(dataset: Dataset, rule: SplitRule | None = None) -> Split:
 
 
 def is_target(dataset: Dataset) -> npt.NDArray[np.bool_]:
+    """Whether each event is one that a model is asked to predict, ``[events]``.
+
+    By its type; where the schema wants one target a run, the first event of each run that has an event of such a type.
+    """
+    typed = has_target_type(dataset.events, dataset.schema)
+    if not dataset.schema.one_target_a_run:
+        return typed
+    starts = run_starts(dataset.events, dataset.schema, dataset.items)
+    first = np.flatnonzero(starts)
+    target = np.zeros(len(typed), np.bool_)
+    target[first] = np.logical_or.reduceat(typed, first)
+    return target
+
+
+def has_target_type(events: pl.DataFrame, schema: Schema) -> npt.NDArray[np.bool_]:
     """Whether each event's type is one that the schema lists as a target, ``[events]``."""
-    types = dataset.schema.target_event_types
-    if types is None or EVENT_TYPE not in dataset.events.columns:
-        return np.ones(dataset.events.height, np.bool_)
-    return dataset.events[EVENT_TYPE].is_in(list(types)).to_numpy()
+    types = schema.target_event_types
+    if types is None or EVENT_TYPE not in events.columns:
+        return np.ones(events.height, np.bool_)
+    return events[EVENT_TYPE].is_in(list(types)).to_numpy()
 
 
 def queries(dataset: Dataset, split: Split, part: Part) -> pl.DataFrame:
@@ -150,35 +167,37 @@ def _as_ids(user_ids: pl.Series | Sequence[int | str], members: pl.Series) -> pl
     return numbers
 
 
-def _temporal(dataset: Dataset, rule: SplitRule) -> Split:
-    if not dataset.has_time:
-        raise ConfigError("a temporal split needs timestamps, and the data have positions", hint="use leave_one_out")
-    times = dataset.events[TIMESTAMP].to_numpy()
-    ordered = np.sort(times)
-    after_all = int(ordered[-1]) + 1
+def cut_ranks(rule: SplitRule, events: int) -> tuple[int, int]:
+    """Ranks, by time from 0, of the events whose times are the two cuts of a temporal split.
 
-    def cut(share: float) -> int:
-        row = round(share * len(ordered))
-        return int(ordered[row]) if row < len(ordered) else after_all
+    A rank of ``events`` stands for the moment after all events.
+    """
+    return round(rule.train_share * events), round((rule.train_share + rule.validation_share) * events)
 
-    cuts = cut(rule.train_share), cut(rule.train_share + rule.validation_share)
-    part = (times >= cuts[0]).astype(np.int8) + (times >= cuts[1]).astype(np.int8)
+
+def temporal_part(times: npt.NDArray[np.int64], cuts: tuple[int, int]) -> npt.NDArray[np.int8]:
+    """The part of each moment, ``[events]``."""
+    part: npt.NDArray[np.int8] = (times >= cuts[0]).astype(np.int8) + (times >= cuts[1]).astype(np.int8)
+    return part
+
+
+def check_temporal(rule: SplitRule, counts: npt.NDArray[np.int64]) -> None:
+    """Raise a `SplitError` where a part that the rule asks for has no event; ``counts`` [3] are events of each part."""
     wanted = {
         Part.TRAIN: rule.train_share,
         Part.VALIDATION: rule.validation_share,
         Part.TEST: 1 - rule.train_share - rule.validation_share,
     }
-    counts = np.bincount(part, minlength=3)
     for each, share in wanted.items():
         if share > 1e-9 and not counts[each]:
             raise SplitError(
-                f"a temporal split of {len(times):,} events leaves no event for {each.name.lower()}",
+                f"a temporal split of {int(counts.sum()):,} events leaves no event for {each.name.lower()}",
                 hint="too few events or too many equal times; change the shares of the split",
             )
-    return Split(rule, part, cuts)
 
 
-def _leave_one_out(dataset: Dataset, rule: SplitRule) -> Split:
+def leave_one_out_part(dataset: Dataset) -> tuple[npt.NDArray[np.int8], int]:
+    """The part of each event, ``[events]``, and how many members have too few targets to be divided."""
     target = is_target(dataset)
     starts = dataset.member_starts
     targets = np.add.reduceat(target.astype(np.int64), starts)
@@ -190,7 +209,32 @@ def _leave_one_out(dataset: Dataset, rule: SplitRule) -> Split:
     # A row lies in a later part from the row of that part's target on.
     validation = enough & ((remaining < 2) | ((remaining == 2) & target))
     test = enough & ((remaining < 1) | ((remaining == 1) & target))
-    short = int((targets < 3).sum())
-    if short == len(starts):
+    return validation.astype(np.int8) + test.astype(np.int8), int((targets < 3).sum())
+
+
+def check_leave_one_out(members: int, members_without_test: int) -> None:
+    """Raise a `SplitError` where no member can be divided."""
+    if members_without_test == members:
         raise SplitError("no member has the three targets that leave-one-out needs", hint="use --split none")
-    return Split(rule, validation.astype(np.int8) + test.astype(np.int8), None, members_without_test=short)
+
+
+def check_has_time(has_time: bool) -> None:
+    """Raise a `ConfigError` where a temporal split has no times."""
+    if not has_time:
+        raise ConfigError("a temporal split needs timestamps, and the data have positions", hint="use leave_one_out")
+
+
+def _temporal(dataset: Dataset, rule: SplitRule) -> Split:
+    check_has_time(dataset.has_time)
+    times = dataset.events[TIMESTAMP].to_numpy()
+    ordered = np.append(np.sort(times), times.max() + 1)
+    first, second = (int(ordered[rank]) for rank in cut_ranks(rule, len(times)))
+    part = temporal_part(times, (first, second))
+    check_temporal(rule, np.bincount(part, minlength=3))
+    return Split(rule, part, (first, second))
+
+
+def _leave_one_out(dataset: Dataset, rule: SplitRule) -> Split:
+    part, short = leave_one_out_part(dataset)
+    check_leave_one_out(len(dataset.member_starts), short)
+    return Split(rule, part, None, members_without_test=short)
