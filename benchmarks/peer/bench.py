@@ -57,7 +57,7 @@ def palate_rate(dataset: Dataset, config: PretrainConfig, steps: int) -> dict[st
     """Targets of a pass over the seconds that its batches take, by the median seconds a target slot of timed steps."""
     division = split(dataset)
     tokenizer = Tokenizer.fit(dataset, division, config.tokenizer)
-    planner = BatchPlanner(tokenizer.encode(dataset), tokenizer, division, config)
+    planner = BatchPlanner(tokenizer.encode(dataset, division), tokenizer, division, config)
     plan = planner.epoch(0)
     model = new_model(config, tokenizer).train()
     optimizer = build_optimizer(model, config.optimizer)

@@ -106,7 +106,7 @@ def test_columns_that_are_missing_are_unknown() -> None:
     dataset = service(has_time=True)
     tokenizer = Tokenizer.fit(dataset, split(dataset), TokenizerConfig())
     store = tokenizer.encode_events(
-        dataset.events.drop("device", "tags"), None, target=np.zeros(dataset.events.height, dtype=bool)
+        dataset.events.drop("device", "tags"), None, None, target=np.zeros(dataset.events.height, dtype=bool)
     )
     for spec in tokenizer.specs:
         if spec.name in {"device", "tags", "member:plan"}:

@@ -75,7 +75,7 @@ def test_what_comes_after_the_cut_changes_no_training_batch(has_time: bool, seed
     batches = []
     for each in (dataset, changed):
         tokenizer = Tokenizer.fit(each, division, config.tokenizer)
-        planner = BatchPlanner(tokenizer.encode(each), tokenizer, division, config)
+        planner = BatchPlanner(tokenizer.encode(each, division), tokenizer, division, config)
         plan = planner.epoch(0)
         batches.append([planner.batch(plan, number) for number in range(len(plan.packs))])
     assert len(batches[0]) == len(batches[1]) > 0

@@ -1,14 +1,15 @@
 """Reading, checking, describing and dividing event logs."""
 
+from palate.data.adjacent import run_starts
 from palate.data.availability import AVAILABLE_FROM, available_from
 from palate.data.codes import repeats
 from palate.data.dataset import Dataset
 from palate.data.hashing import mix, stable_hash
 from palate.data.inspect import Inspection, inspect
 from palate.data.report import INFERRED, Fault, Repair, Report
-from palate.data.rule import SplitRule
-from palate.data.schema import ANY_TYPE, SCHEMA_FILE, SCHEMA_VERSION, Column, Kind, Role, Schema, SeenItems
-from palate.data.split import HISTORY_LENGTH, Part, Split, is_target, present_queries, queries, split
+from palate.data.rule import RunRule, SplitRule
+from palate.data.schema import ANY_TYPE, SCHEMA_FILE, SCHEMA_VERSION, Column, Kind, Merge, Role, Schema, SeenItems
+from palate.data.split import HISTORY_LENGTH, Part, Split, has_target_type, is_target, present_queries, queries, split
 
 __all__ = [
     "ANY_TYPE",
@@ -22,21 +23,25 @@ __all__ = [
     "Fault",
     "Inspection",
     "Kind",
+    "Merge",
     "Part",
     "Repair",
     "Report",
     "Role",
+    "RunRule",
     "Schema",
     "SeenItems",
     "Split",
     "SplitRule",
     "available_from",
+    "has_target_type",
     "inspect",
     "is_target",
     "mix",
     "present_queries",
     "queries",
     "repeats",
+    "run_starts",
     "split",
     "stable_hash",
 ]

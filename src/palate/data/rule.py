@@ -1,4 +1,4 @@
-"""How a log is divided; separate from the dividing, so that the schema can hold it."""
+"""How a log is divided, into parts and into runs; separate from the dividing, so that the schema can hold it."""
 
 from __future__ import annotations
 
@@ -24,3 +24,12 @@ class SplitRule(Config):
         if self.train_share + self.validation_share > 1 + 1e-9:
             raise ValueError("train_share and validation_share together exceed 1")
         return self
+
+
+class RunRule(Config):
+    """What makes neighbouring events of a member a run."""
+
+    by: Literal["item", "group"] = "item"
+    """Consecutive events on the same item, or on items of the same group_id."""
+    gap_seconds: float = Field(default=1800, gt=0)
+    """A longer pause between the end of an event and the next one ends a run; without timestamps nothing does."""

@@ -14,7 +14,7 @@ import yaml
 from pydantic import Field, model_validator
 
 from palate.config import Config
-from palate.data.rule import SplitRule
+from palate.data.rule import RunRule, SplitRule
 from palate.data.times import TimeUnit
 from palate.errors import ConfigError, SchemaError
 
@@ -23,6 +23,7 @@ SCHEMA_FILE: Final = "schema.yaml"
 ANY_TYPE: Final = "*"
 
 SeenItems = Literal["exclude", "allow"]
+Merge = Literal["first", "last", "sum", "max"]
 
 
 class Role(StrEnum):
@@ -57,12 +58,30 @@ class Column(Config):
     """What stands between the values of a multi_categorical cell of text."""
     duration: bool = False
     """A numeric column that can't be negative; negative values are repaired to null."""
+    merge: Merge | None = None
+    """What a token of several events keeps of an event column; null: first for request_time, sum for a duration, max
+    for other numbers, last for the rest."""
 
     @model_validator(mode="after")
     def _duration_is_a_number(self) -> Self:
         if self.duration and self.kind != Kind.NUMERIC:
             raise ValueError("only a numeric column can be a duration")
+        if self.merge in ("sum", "max") and self.kind != Kind.NUMERIC:
+            raise ValueError(f"only numbers have a {self.merge}")
+        if self.merge not in (None, "first") and self.role == Role.REQUEST_TIME:
+            raise ValueError("what was known at request time is that of the first event: anything else would leak")
         return self
+
+    @property
+    def kept(self) -> Merge:
+        """What a token of several events keeps of this column."""
+        if self.merge is not None:
+            return self.merge
+        if self.role == Role.REQUEST_TIME:
+            return "first"
+        if self.kind == Kind.NUMERIC:
+            return "sum" if self.duration else "max"
+        return "last"
 
 
 class Schema(Config):
@@ -82,6 +101,11 @@ class Schema(Config):
     """Event types that the model learns to predict; all others are input only; null: every event is a target."""
     dropped_event_types: tuple[str, ...] = ()
     """Event types whose rows are left out of everything."""
+    runs: RunRule = RunRule()
+    """Which neighbouring events of a member belong together."""
+    one_target_a_run: bool = False
+    """Only the first event of a run is a target (where the run has an event of a target type): each target is then the
+    next different item."""
     duplicate_events: Literal["drop", "keep"] = "drop"
     """Rows equal in every column, time included: drop all but the first, or keep them."""
     session_gap_seconds: float = Field(default=1800, gt=0)

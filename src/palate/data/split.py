@@ -62,19 +62,20 @@ def split(dataset: Dataset, rule: SplitRule | None = None) -> Split:
     return _leave_one_out(dataset, rule)
 
 
-def is_target(dataset: Dataset) -> npt.NDArray[np.bool_]:
+def is_target(dataset: Dataset, *, breaks: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[np.bool_]:
     """Whether each event is one that a model is asked to predict, ``[events]``.
 
     By its type; where the schema wants one target a run, the first event of each run that has an event of such a type.
+    What follows one of ``breaks`` [events] has no say in what came before it.
     """
     typed = has_target_type(dataset.events, dataset.schema)
     if not dataset.schema.one_target_a_run:
         return typed
     starts = run_starts(dataset.events, dataset.schema, dataset.items)
-    first = np.flatnonzero(starts)
+    pieces = np.flatnonzero(starts if breaks is None else starts | breaks)
     target = np.zeros(len(typed), np.bool_)
-    target[first] = np.logical_or.reduceat(typed, first)
-    return target
+    target[pieces] = np.logical_or.reduceat(typed, pieces)
+    return target & starts
 
 
 def has_target_type(events: pl.DataFrame, schema: Schema) -> npt.NDArray[np.bool_]:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from palate.data.availability import available_from
 from palate.data.dataset import Dataset
-from palate.data.split import is_target
+from palate.data.split import has_target_type
 from palate.rank.catalogue import codes
 from palate.rank.history import Histories
 from palate.words import AVAILABLE_UNTIL, EVENT_TYPE, ITEM_ID, TIMESTAMP
@@ -79,7 +79,7 @@ def _availability(dataset: Dataset, catalogue: pl.Series) -> tuple[Tensor, Tenso
 def _makes_seen(dataset: Dataset) -> npt.NDArray[np.bool_]:
     """bool [n_events]: target events whose type's policy excludes the item afterwards."""
     policy = dataset.schema.seen_items
-    targets = is_target(dataset)
+    targets = has_target_type(dataset.events, dataset.schema)
     if EVENT_TYPE not in dataset.events.columns:
         return targets & (policy.get("*", "exclude") == "exclude")
     excluded = [name for name, rule in policy.items() if rule == "exclude"]

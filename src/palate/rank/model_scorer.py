@@ -9,7 +9,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from palate.data import Dataset
+from palate.data import Dataset, Role
 from palate.model import SequenceModel
 from palate.rank.history import Histories
 from palate.tokens import Tokenizer, TokenStore, assemble, pack_in_order, query_windows
@@ -46,33 +46,63 @@ class ModelScorer:
     def score(self, queries: pl.DataFrame) -> Float[Tensor, "Q V"]:
         """The model's scores; a query at an event's row knows its request-time fields, and nothing after them."""
         rows = queries[QUERY].to_numpy()
-        inside = rows < len(self._store.begin)
+        inside = rows < self._dataset.events.height
         users = self._dataset.events[USER_ID].gather(np.where(inside, rows, 0))
         of_event = inside & (users == queries[USER_ID]).to_numpy()
+        token = np.minimum(np.searchsorted(self._store.event, rows), len(self._store.event) - 1)
+        of_token = of_event & (self._store.event[token] == rows)
         scores = torch.empty(len(queries), len(self.catalogue))
-        if of_event.any():
-            scores[torch.from_numpy(of_event)] = self._score_rows(self._store, rows[of_event])
-        if not of_event.all():
-            store, places = self._with_next_rows(queries.filter(pl.Series(~of_event)))
-            scores[torch.from_numpy(~of_event)] = self._score_rows(store, places)
+        if of_token.any():
+            scores[torch.from_numpy(of_token)] = self._score_rows(self._store, token[of_token])
+        # What no token begins with: the present, and events in the middle of a run, which is still open for them.
+        if not of_token.all():
+            store, places = self._with_next_rows(queries.filter(pl.Series(~of_token)), of_event[~of_token])
+            scores[torch.from_numpy(~of_token)] = self._score_rows(store, places)
         return scores
 
-    def _with_next_rows(self, queries: pl.DataFrame) -> tuple[TokenStore, NDArray[np.int64]]:
+    def _with_next_rows(
+        self, queries: pl.DataFrame, of_event: NDArray[np.bool_]
+    ) -> tuple[TokenStore, NDArray[np.int64]]:
         """A store of the last rows of each query's member and one more row, which asks; and where that row is.
 
-        One event more than the context is kept, since a window's first row carries the event before it.
+        One event more than the context is kept, since a window's first row carries the event before it; all of them
+        where events are merged. The row that asks knows the request-time fields of its event, if it is ``of_event``.
         """
         earlier = self._histories.before(queries)
-        from_end = np.repeat(np.cumsum(earlier.lengths), earlier.lengths) - np.arange(len(earlier.row))
-        keep = from_end <= self._context
-        asking = queries.drop(ITEM_ID, QUERY, strict=False)
-        asking = asking.select(name for name in asking.columns if name in self._dataset.events.columns)
+        keep = np.ones(len(earlier.row), np.bool_)
+        if self._tokenizer.merges is None:
+            from_end = np.repeat(np.cumsum(earlier.lengths), earlier.lengths) - np.arange(len(earlier.row))
+            keep = from_end <= self._context
+        asking = self._asking(queries, of_event)
         history = self._dataset.events[earlier.row[keep]]
         query = np.concatenate([earlier.query[keep], np.arange(len(queries))])
         order = np.argsort(query, kind="stable")
         events = pl.concat([history, asking], how="diagonal")[order]
-        store = self._tokenizer.encode_events(events, self._dataset.users, target=np.zeros(len(events), dtype=bool))
-        return store, np.flatnonzero(order >= len(history))
+        asks = order >= len(history)
+        store = self._tokenizer.encode_events(
+            events,
+            self._dataset.users,
+            self._dataset.items,
+            target=np.zeros(len(events), dtype=bool),
+            first=np.diff(query[order], prepend=-1) != 0,
+        )
+        return store, np.searchsorted(store.event, np.flatnonzero(asks))
+
+    def _asking(self, queries: pl.DataFrame, of_event: NDArray[np.bool_]) -> pl.DataFrame:
+        """The rows that ask: the member, the moment, and what an event knows at its request."""
+        asking = queries.drop(ITEM_ID, QUERY, strict=False)
+        asking = asking.select(name for name in asking.columns if name in self._dataset.events.columns)
+        known = [
+            name
+            for name in self._dataset.schema.with_role("events", Role.REQUEST_TIME)
+            if name in self._dataset.events.columns and name not in asking.columns
+        ]
+        if not known or not of_event.any():
+            return asking
+        rows = pl.Series(np.where(of_event, queries[QUERY].to_numpy(), 0))
+        events = self._dataset.events.select(known)[rows]
+        there = pl.Series("there", of_event)
+        return asking.hstack(events.select(pl.when(there).then(pl.col(name)).alias(name) for name in known))
 
     def _score_rows(self, store: TokenStore, rows: NDArray[np.int64]) -> Float[Tensor, "Q V"]:
         """Scores of the queries at these rows of the store, in their order."""

@@ -3,6 +3,8 @@
 from palate.tokens.assemble import assemble
 from palate.tokens.batch import Batch, FieldSpec, Rectangle, Side
 from palate.tokens.config import TokenizerConfig
+from palate.tokens.merges import Merges
+from palate.tokens.open_runs import OpenRuns, with_open_runs
 from palate.tokens.pack import Pack, PackConfig, pack, pack_in_order, rectangles
 from palate.tokens.store import TokenStore
 from palate.tokens.tokenizer import Tokenizer
@@ -12,6 +14,8 @@ from palate.tokens.windows import WindowConfig, Windows, query_windows, training
 __all__ = [
     "Batch",
     "FieldSpec",
+    "Merges",
+    "OpenRuns",
     "Pack",
     "PackConfig",
     "Rectangle",
@@ -28,4 +32,5 @@ __all__ = [
     "query_windows",
     "rectangles",
     "training_windows",
+    "with_open_runs",
 ]

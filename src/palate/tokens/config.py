@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from palate.config import Config
@@ -10,6 +12,13 @@ from palate.config import Config
 class TokenizerConfig(Config):
     """How events become tokens."""
 
+    runs: Literal["keep", "merge", "last"] = "keep"
+    """What becomes of neighbouring events that the schema calls a run: a token each; learned merges of them; or one
+    token that knows only the last event's outcome. The last two need ``one_target_a_run`` in the schema."""
+    max_actions: int = Field(default=32, ge=1, le=4096)
+    """Action symbols with ``runs: merge``: event types and learned merges of them."""
+    least_merges: int = Field(default=20, ge=2)
+    """A pair of adjacent actions that training runs hold fewer times is not merged."""
     max_categories: int = Field(default=10_000, ge=1)
     """Most frequent values that a category keeps; the others share the unknown index."""
     max_values: int = Field(default=8, ge=1)

@@ -112,10 +112,8 @@ class NumericField:
     width: int = 1
 
     @classmethod
-    def fit(cls, column: pl.Series, *, name: str, side: Side, buckets: int) -> NumericField:
-        """Take the quantiles of the finite values."""
-        values = _numbers(column)
-        values = values[np.isfinite(values)]
+    def fit(cls, values: NDArray[np.float64], *, name: str, side: Side, buckets: int) -> NumericField:
+        """Take the quantiles of finite values."""
         if not len(values):
             return cls(name=name, side=side, knots=())
         knots = np.unique(np.quantile(values, np.linspace(0, 1, buckets + 1)))
@@ -128,20 +126,20 @@ class NumericField:
 
     def encode(self, column: pl.Series) -> NDArray[np.int32]:
         """Bucket indices, ``[n, 1]``; what lies outside belongs to the outermost bucket."""
-        values = _numbers(column)
+        values = numbers(column)
         bucket = np.searchsorted(np.array(self.knots[1:-1]), values, side="right") + FIRST_KNOWN
         known = np.isfinite(values) & (len(self.knots) > 0)
         return np.where(known, bucket, UNKNOWN).astype(np.int32)[:, None]
 
     def scale(self, column: pl.Series) -> NDArray[np.float32]:
         """Place between the quantiles, ``[n]`` in [-1, 1]; 0 where unknown."""
-        values = _numbers(column)
+        values = numbers(column)
         if len(self.knots) < 2:
             return np.zeros(len(values), dtype=np.float32)
         places = np.interp(values, self.knots, np.linspace(-1, 1, len(self.knots)))
         return np.where(np.isfinite(values), places, 0.0).astype(np.float32)
 
 
-def _numbers(column: pl.Series) -> NDArray[np.float64]:
+def numbers(column: pl.Series) -> NDArray[np.float64]:
     """A column as float64 with NaN for null."""
     return column.cast(pl.Float64).fill_null(float("nan")).to_numpy()

@@ -12,20 +12,24 @@ from numpy.typing import NDArray
 
 
 class TokenStore(NamedTuple):
-    """One row an event, members' histories end to end. ``n`` rows, ``F`` index and ``N`` number columns."""
+    """One row a token, members' histories end to end. ``n`` rows, ``F`` index and ``N`` number columns."""
 
     ids: NDArray[np.int32]
     """Field indices ``[n, F]``, post-action columns first."""
     values: NDArray[np.float32]
     """Scaled numbers ``[n, N]``, those of post-action fields first."""
     time: NDArray[np.int64]
-    """Milliseconds ``[n]``; 0 without time."""
+    """Milliseconds of each token's first event ``[n]``; 0 without time."""
+    end: NDArray[np.int64]
+    """Milliseconds of its last event."""
     target: NDArray[np.int32]
-    """Item index ``[n]`` where the event is a target, else 0."""
+    """Item index ``[n]`` where the token is a target, else 0."""
     available: NDArray[np.int32]
-    """Item indices below this one exist at the event, ``[n]``."""
+    """Item indices below this one exist at the token's first event, ``[n]``."""
     begin: NDArray[np.int64]
     """First row of each row's member ``[n]``."""
+    event: NDArray[np.int64]
+    """Row in the log of each token's first event ``[n]``, ascending."""
 
     def digest(self) -> str:
         """A hash of all content."""
@@ -52,9 +56,11 @@ class TokenStore(NamedTuple):
             ids=arrays["ids"],
             values=arrays.get("values", missing.astype(np.float32)),
             time=arrays["time"],
+            end=arrays["end"],
             target=arrays["target"],
             available=arrays["available"],
             begin=arrays["begin"],
+            event=arrays["event"],
         )
 
 

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from palate.data import Dataset, Kind, Part, Role, Schema, Split, is_target
-from palate.errors import DamagedRunError, SplitError
+from palate.data import Dataset, Part, Schema, Split, is_target, run_starts
+from palate.errors import ConfigError, DamagedRunError, SplitError
 from palate.tokens.batch import FieldSpec, Side
+from palate.tokens.collapse import END, Tokens, collapse, keep_last
 from palate.tokens.config import TokenizerConfig
 from palate.tokens.fields import CategoricalField, Field, MultiCategoricalField, NumericField
-from palate.tokens.moments import absolute_columns, fit_time_fields, gap_column
+from palate.tokens.fit import ATTRIBUTE, fit_fields, fitters
+from palate.tokens.merges import OTHER, UNTYPED, MergeLearner, Merges
+from palate.tokens.moments import GAP, with_absolute, with_gap
+from palate.tokens.open_runs import OpenRuns
+from palate.tokens.sample import row_hashes
 from palate.tokens.store import TokenStore
 from palate.tokens.vocabulary import Vocabulary
-from palate.words import EVENT_TYPE, FIRST_KNOWN, ITEM_ID, LAUNCH_TIME, TIMESTAMP, USER_ID
-
-ITEM_FIELD = ITEM_ID
-ATTRIBUTE = "member:"
+from palate.words import EVENT_TYPE, FIRST_KNOWN, ITEM_ID, TIMESTAMP, USER_ID
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,8 @@ class Tokenizer:
     config: TokenizerConfig
     schema: Schema
     has_time: bool
+    merges: Merges | None = None
+    """Learned merges of actions, where runs are merged."""
     fields: tuple[Field, ...]
 
     @property
@@ -76,35 +81,137 @@ class Tokenizer:
 
     @classmethod
     def fit(cls, dataset: Dataset, split: Split, config: TokenizerConfig) -> Tokenizer:
-        """Learn vocabularies and bucket edges from the training events, and from nothing else."""
-        train = split.part == Part.TRAIN
-        events = dataset.events.filter(pl.Series(train))
-        if not (train & is_target(dataset)).any():
-            raise SplitError("the training part has no target event", hint="change the split or the targets")
-        columns = _columns(dataset.events, dataset.users).filter(pl.Series(train))
-        items = _item_vocabulary(events, dataset.items, has_time=dataset.has_time)
-        item = CategoricalField(name=ITEM_FIELD, side=Side.POST_ACTION, vocabulary=items)
-        found = list(_fit_fields(columns, dataset.schema, config, has_time=dataset.has_time))
-        fields = (
-            item,
-            *(field for field in found if field.side == Side.POST_ACTION),
-            *(field for field in found if field.side == Side.REQUEST_TIME),
-        )
-        return cls(config=config, schema=dataset.schema, has_time=dataset.has_time, fields=fields)
+        """Learn merges, vocabularies and bucket edges from the training events, and from nothing else."""
+        return cls.fit_parts(lambda: [(dataset, split)], config)
 
-    def encode(self, dataset: Dataset) -> TokenStore:
-        """The dataset's events as arrays, row for row."""
-        return self.encode_events(dataset.events, dataset.users, target=is_target(dataset))
+    @classmethod
+    def fit_parts(cls, parts: Callable[[], Iterable[tuple[Dataset, Split]]], config: TokenizerConfig) -> Tokenizer:
+        """The same for a log in parts, each of whole members; ``parts`` is gone through twice with merging, else once.
+
+        The parts have one schema and one items table. Raises `SplitError` where no part has a training target, and
+        `ConfigError` where runs are merged while the schema makes targets of events within them.
+        """
+        schema, items, has_time = _common(parts)
+        if config.runs != "keep" and not schema.one_target_a_run:
+            raise ConfigError(
+                f"runs: {config.runs} makes one token of what the schema counts as several targets",
+                hint="set one_target_a_run: true in schema.yaml, so that the next different item is predicted",
+            )
+        merges = _learn_merges(parts, config) if config.runs == "merge" else None
+        bare = cls(config=config, schema=schema, has_time=has_time, merges=merges, fields=())
+        targets = 0
+
+        def training() -> Iterator[tuple[pl.DataFrame, NDArray[np.uint64]]]:
+            nonlocal targets
+            for dataset, split in parts():
+                train = split.part == Part.TRAIN
+                targets += int((train & is_target(dataset)).sum())
+                events = dataset.events.filter(pl.Series(train))
+                first = _member_starts(events)
+                tokens = bare.tokens(events, dataset.items, first)
+                columns = bare._columns(tokens.frame, dataset.users)
+                yield columns, row_hashes(columns[USER_ID], begins(first[tokens.first]))
+
+        fields = fit_fields(
+            training(), lambda columns: fitters(schema, config, columns.columns, items, has_time=has_time)
+        )
+        if not targets:
+            raise SplitError("the training part has no target event", hint="change the split or the targets")
+        return replace(bare, fields=fields)
+
+    def tokens(
+        self,
+        events: pl.DataFrame,
+        items: pl.DataFrame | None,
+        first: NDArray[np.bool_],
+        *,
+        breaks: NDArray[np.bool_] | None = None,
+    ) -> Tokens:
+        """The tokens of histories laid end to end, which begin at ``first`` [n]; ``breaks`` [n] also end a run."""
+        if self.has_time and GAP not in events.columns:
+            events = with_gap(events, first)
+        if self.config.runs == "keep":
+            rows = np.arange(events.height)
+            return Tokens(events, rows, rows)
+        starts = run_starts(events, self.schema, items) | first
+        if breaks is not None:
+            starts |= breaks
+        if self.merges is None:
+            return keep_last(events, starts, self.schema)
+        segments = self.merges.segment(_types(events, self.merges), starts)
+        actions = pl.Series(self.merges.names, dtype=pl.String).gather(segments.action)
+        return collapse(events, segments, actions, self.schema)
+
+    def encode(self, dataset: Dataset, split: Split | None = None) -> TokenStore:
+        """The dataset's tokens as arrays. With ``split`` no token reaches from the training part into a later one."""
+        breaks = None if split is None else _part_starts(split)
+        target = is_target(dataset, breaks=breaks)
+        return self.encode_events(dataset.events, dataset.users, dataset.items, target=target, breaks=breaks)
 
     def encode_events(
-        self, events: pl.DataFrame, users: pl.DataFrame | None, *, target: NDArray[np.bool_]
+        self,
+        events: pl.DataFrame,
+        users: pl.DataFrame | None,
+        items: pl.DataFrame | None,
+        *,
+        target: NDArray[np.bool_],
+        first: NDArray[np.bool_] | None = None,
+        breaks: NDArray[np.bool_] | None = None,
     ) -> TokenStore:
-        """Events as arrays, row for row; members lie together, in order.
+        """Events as arrays, a row a token: histories end to end, in order.
 
-        A column that the events lack is unknown in every row; so is a null.
+        A history begins at each of ``first`` [n], by default where the member changes; no run goes over ``breaks`` [n].
+        A column that the events lack is unknown in every row; so is a null. A token is a target if its first event is.
         """
-        columns = _columns(events, users)
-        n = len(events)
+        first = _member_starts(events) if first is None else first
+        tokens = self.tokens(events, items, first, breaks=breaks)
+        return self._encode_tokens(tokens, events[ITEM_ID], users, target, first)
+
+    def open_runs(self, dataset: Dataset, split: Split) -> OpenRuns:
+        """Training runs cut short, as a history shows them whose last run is still open; see `OpenRuns`.
+
+        Each run of several events that a training target follows is cut behind a fixed random one of them.
+        """
+        assert self.merges is not None, "only merging makes open runs differ from closed ones"
+        train = split.part == Part.TRAIN
+        events = dataset.events.filter(pl.Series(train))
+        target = is_target(dataset, breaks=_part_starts(split))[train]
+        starts = run_starts(events, self.schema, dataset.items)
+        member = _member_starts(events)
+        run = np.flatnonzero(starts)
+        lengths = np.diff(np.append(run, events.height))
+        followed = np.flatnonzero((lengths[:-1] > 1) & target[run[1:]] & ~member[run[1:]])
+        chance = row_hashes(events[USER_ID], begins(member))[run[followed]]
+        keep = 1 + (chance % (lengths[followed] - 1).astype(np.uint64)).astype(np.int64)
+        # Each run cut short, and behind it the first event of the next run, which asks.
+        rows = np.repeat(run[followed], keep + 1) + _within(keep + 1)
+        ask = np.cumsum(keep + 1) - 1
+        rows[ask] = run[followed + 1]
+        if self.has_time:
+            events = with_gap(events, member)
+        shown, asks = events[rows], np.zeros(len(rows), np.bool_)
+        asks[ask] = True
+        first = np.concatenate([np.ones(1, np.bool_), asks[:-1]])[: len(rows)]
+        tokens = self.tokens(shown, dataset.items, first, breaks=asks)
+        whole = np.flatnonzero(train)
+        return OpenRuns(
+            store=self._encode_tokens(tokens, shown[ITEM_ID], dataset.users, target[rows], first),
+            asking=whole[run[followed + 1]],
+            run=whole[run[followed]],
+            stop=np.searchsorted(tokens.first, ask) + 1,
+        )
+
+    def _encode_tokens(
+        self,
+        tokens: Tokens,
+        item: pl.Series,
+        users: pl.DataFrame | None,
+        target: NDArray[np.bool_],
+        first: NDArray[np.bool_],
+    ) -> TokenStore:
+        """Tokens as arrays; ``item``, ``target`` and ``first`` [events] are those of the events."""
+        columns = self._columns(tokens.frame, users)
+        n = columns.height
         ids = np.empty((n, sum(field.width for field in self.fields)), dtype=np.int32)
         values = np.empty((n, sum(isinstance(field, NumericField) for field in self.fields)), dtype=np.float32)
         for field, spec in zip(self.fields, self.specs, strict=True):
@@ -114,16 +221,28 @@ class Tokenizer:
                 scaled = field.scale(column)
                 assert scaled is not None
                 values[:, spec.value] = scaled
-        item = ids[:, 0]
-        time = events[TIMESTAMP].to_numpy() if self.has_time else np.zeros(n, dtype=np.int64)
+        merged = self.config.runs != "keep"
+        by_group = merged and self.schema.runs.by == "group"
+        wanted = self.fields[0].encode(item.gather(tokens.first))[:, 0] if by_group else ids[:, 0]
+        time = columns[TIMESTAMP].to_numpy().astype(np.int64) if self.has_time else np.zeros(n, dtype=np.int64)
         return TokenStore(
             ids=ids,
             values=values,
-            time=time.astype(np.int64),
-            target=np.where(target & (item >= FIRST_KNOWN), item, 0).astype(np.int32),
-            available=np.maximum(self.available(time), item + 1).astype(np.int32),
-            begin=_member_begin(events),
+            time=time,
+            end=columns[END].to_numpy().astype(np.int64) if merged and self.has_time else time,
+            target=np.where(target[tokens.first] & (wanted >= FIRST_KNOWN), wanted, 0).astype(np.int32),
+            available=np.maximum(self.available(time), wanted + 1).astype(np.int32),
+            begin=begins(first[tokens.first]),
+            event=tokens.first.astype(np.int64),
         )
+
+    def _columns(self, tokens: pl.DataFrame, users: pl.DataFrame | None) -> pl.DataFrame:
+        """All columns that a field may read: the tokens', the member's attributes, the time features."""
+        columns = tokens
+        if users is not None and self.config.member_attributes:
+            attributes = users.rename({name: ATTRIBUTE + name for name in users.columns if name != USER_ID})
+            columns = columns.join(attributes, on=USER_ID, how="left", maintain_order="left")
+        return with_absolute(columns) if self.has_time and self.config.time_features else columns
 
     def available(self, time: NDArray[np.int64]) -> NDArray[np.int64]:
         """For each moment, the item index up to which (exclusive) items exist; all of them without time."""
@@ -146,7 +265,13 @@ class Tokenizer:
                 entry |= {"kind": "multi_categorical" if multi else "categorical", "width": field.width}
                 entry |= {"vocabulary": name, "sha256": field.vocabulary.digest()}
             described.append(entry)
-        content = {"config": self.config.model_dump(), "has_time": self.has_time, "fields": described}
+        content: dict[str, object] = {
+            "config": self.config.model_dump(),
+            "has_time": self.has_time,
+            "fields": described,
+        }
+        if self.merges is not None:
+            content["merges"] = {"types": self.merges.types, "pairs": self.merges.pairs}
         (folder / "tokenizer.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         self.schema.write(folder / "schema.yaml")
 
@@ -158,8 +283,15 @@ class Tokenizer:
             config=TokenizerConfig.model_validate(content["config"]),
             schema=Schema.from_yaml(folder / "schema.yaml"),
             has_time=content["has_time"],
+            merges=_read_merges(content.get("merges")),
             fields=tuple(_read_field(folder, entry) for entry in content["fields"]),
         )
+
+
+def _read_merges(content: dict[str, list[Any]] | None) -> Merges | None:
+    if content is None:
+        return None
+    return Merges(types=tuple(content["types"]), pairs=tuple((left, right) for left, right in content["pairs"]))
 
 
 def _read_field(folder: Path, entry: dict[str, object]) -> Field:
@@ -179,72 +311,55 @@ def _read_field(folder: Path, entry: dict[str, object]) -> Field:
     return MultiCategoricalField(name=name, side=side, vocabulary=vocabulary, width=width)
 
 
-def _columns(events: pl.DataFrame, users: pl.DataFrame | None) -> pl.DataFrame:
-    """All columns that a field may read: the events', the member's attributes, the time features."""
-    columns = events
-    if users is not None:
-        attributes = users.rename({name: ATTRIBUTE + name for name in users.columns if name != USER_ID})
-        columns = columns.join(attributes, on=USER_ID, how="left", maintain_order="left")
-    if TIMESTAMP in events.columns:
-        gaps = events.select(pl.col(TIMESTAMP).diff().over(USER_ID))[TIMESTAMP]
-        columns = columns.hstack(absolute_columns(events[TIMESTAMP])).with_columns(gap_column(gaps))
-    return columns
+def _common(parts: Callable[[], Iterable[tuple[Dataset, Split]]]) -> tuple[Schema, pl.DataFrame | None, bool]:
+    """Schema and items table of a log in parts, and whether it has time."""
+    first, _ = next(iter(parts()))
+    return first.schema, first.items, first.has_time
 
 
-def _fit_fields(columns: pl.DataFrame, schema: Schema, config: TokenizerConfig, *, has_time: bool) -> Iterator[Field]:
-    """The fields of everything but the item."""
-    if EVENT_TYPE in columns.columns:
-        vocabulary = Vocabulary.fit(columns[EVENT_TYPE], limit=config.max_categories)
-        yield CategoricalField(name=EVENT_TYPE, side=Side.POST_ACTION, vocabulary=vocabulary)
-    for role, side in ((Role.POST_ACTION, Side.POST_ACTION), (Role.REQUEST_TIME, Side.REQUEST_TIME)):
-        for name, kind in schema.with_role("events", role).items():
-            yield _fit_field(columns[name], name, side, kind, config)
-    if config.member_attributes:
-        for name, kind in schema.with_role("users", Role.USER_ATTRIBUTE).items():
-            if ATTRIBUTE + name in columns.columns and kind in _USABLE:
-                yield _fit_field(columns[ATTRIBUTE + name], ATTRIBUTE + name, Side.REQUEST_TIME, kind, config)
-    if has_time and config.time_features:
-        yield from fit_time_fields(columns, buckets=config.buckets)
+def _learn_merges(parts: Callable[[], Iterable[tuple[Dataset, Split]]], config: TokenizerConfig) -> Merges:
+    learner = MergeLearner()
+    for dataset, split in parts():
+        events = dataset.events.filter(pl.Series(split.part == Part.TRAIN))
+        names, types = _type_codes(events)
+        learner.add(names, types, run_starts(events, dataset.schema, dataset.items))
+    return learner.learn(config.max_actions, least=config.least_merges)
 
 
-_USABLE = (Kind.CATEGORICAL, Kind.MULTI_CATEGORICAL, Kind.NUMERIC)
+def _type_codes(events: pl.DataFrame) -> tuple[list[str], NDArray[np.int64]]:
+    """Names of the event types and the place of each event's type among them."""
+    if EVENT_TYPE not in events.columns:
+        return [UNTYPED], np.zeros(events.height, np.int64)
+    types = events[EVENT_TYPE].fill_null(OTHER)
+    names = types.unique().sort()
+    return names.to_list(), names.search_sorted(types).to_numpy().astype(np.int64)
 
 
-def _fit_field(column: pl.Series, name: str, side: Side, kind: Kind, config: TokenizerConfig) -> Field:
-    if kind == Kind.NUMERIC:
-        return NumericField.fit(column, name=name, side=side, buckets=config.buckets)
-    assert kind in _USABLE, f"{name}: the data room lets no {kind} column through as a field of events"
-    if kind == Kind.MULTI_CATEGORICAL:
-        values = column.list.explode(keep_nulls=False, empty_as_null=False)
-        vocabulary = Vocabulary.fit(values, limit=config.max_categories)
-        longest = column.list.len().max()
-        width = min(config.max_values, int(longest) if isinstance(longest, int) else 1)
-        return MultiCategoricalField(name=name, side=side, vocabulary=vocabulary, width=max(width, 1))
-    vocabulary = Vocabulary.fit(column, limit=config.max_categories)
-    return CategoricalField(name=name, side=side, vocabulary=vocabulary)
+def _types(events: pl.DataFrame, merges: Merges) -> NDArray[np.int64]:
+    """The action of each single event."""
+    names, types = _type_codes(events)
+    known = {name: place for place, name in enumerate(merges.types)}
+    place = np.array([known.get(name, known[OTHER]) for name in names], np.int64)
+    return place[types]
 
 
-def _item_vocabulary(events: pl.DataFrame, items: pl.DataFrame | None, *, has_time: bool) -> Vocabulary:
-    """Items of the training events in order of launch (or first event), so that what exists is a prefix."""
-    moment = pl.col(TIMESTAMP) if has_time else pl.lit(None, dtype=pl.Int64)
-    table = events.group_by(pl.col(ITEM_ID).alias("value")).agg(
-        pl.len().alias("count"), moment.min().alias("first_seen"), moment.max().alias("last_seen")
-    )
-    launch = pl.col("first_seen")
-    if has_time and items is not None and LAUNCH_TIME in items.columns:
-        known = items.select(pl.col(ITEM_ID).alias("value"), LAUNCH_TIME)
-        table = table.join(known, on="value", how="left")
-        launch = pl.coalesce(LAUNCH_TIME, "first_seen")
-    table = table.with_columns(launch.alias("launch")).sort("launch", "value", nulls_last=True)
-    return Vocabulary(table=table.select("value", "count", "launch", "first_seen", "last_seen"))
+def _part_starts(split: Split) -> NDArray[np.bool_]:
+    return np.diff(split.part, prepend=split.part[:1]) != 0
 
 
-def _member_begin(events: pl.DataFrame) -> NDArray[np.int64]:
-    """The first row of each row's member."""
-    change = events.select((pl.col(USER_ID) != pl.col(USER_ID).shift(1)).fill_null(True))[USER_ID].to_numpy()
-    starts = np.flatnonzero(change)
-    begins: NDArray[np.int64] = starts[np.cumsum(change) - 1] if len(change) else np.zeros(0, dtype=np.int64)
-    return begins
+def _within(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """0, 1, … for each length, end to end."""
+    return np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+
+
+def _member_starts(events: pl.DataFrame) -> NDArray[np.bool_]:
+    """Whether each event is its member's first, ``[n]``."""
+    return (events[USER_ID] != events[USER_ID].shift()).fill_null(True).to_numpy()
+
+
+def begins(first: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The row at which each row's history begins; ``first`` [n] are the first rows of histories."""
+    return np.maximum.accumulate(np.where(first, np.arange(len(first)), 0))
 
 
 def _file_name(name: str) -> str:

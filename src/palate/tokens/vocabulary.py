@@ -14,6 +14,40 @@ from palate.errors import ColumnTypeError
 from palate.words import FIRST_KNOWN, UNKNOWN
 
 
+class Counts:
+    """Counts values, part by part; with ``first`` and ``last`` also the earliest and latest moment of each."""
+
+    def __init__(self, *, first: str | None = None, last: str | None = None) -> None:
+        self._moments = {name: how for name, how in ((first, pl.Expr.min), (last, pl.Expr.max)) if name is not None}
+        self._tables: list[pl.DataFrame] = []
+        self._rows = 0
+
+    def add(self, values: pl.Series, moments: pl.Series | None = None) -> None:
+        """Count a part; nulls are no values."""
+        time = pl.repeat(None, len(values), dtype=pl.Int64, eager=True) if moments is None else moments
+        table = pl.DataFrame({"value": values, "moment": time}) if self._moments else values.alias("value").to_frame()
+        table = (
+            table.drop_nulls("value")
+            .group_by("value")
+            .agg(pl.len().alias("count"), *(how(pl.col("moment")).alias(name) for name, how in self._moments.items()))
+        )
+        self._tables.append(table)
+        self._rows += table.height
+        if self._rows > 2 * self._tables[0].height + 1_000_000:
+            self._tables = [self.table()]
+            self._rows = self._tables[0].height
+
+    def table(self) -> pl.DataFrame:
+        """Columns ``value``, ``count`` and the moments; rows in no order."""
+        if len(self._tables) == 1:
+            return self._tables[0]
+        return (
+            pl.concat(self._tables)
+            .group_by("value")
+            .agg(pl.col("count").sum(), *(how(pl.col(name)) for name, how in self._moments.items()))
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Vocabulary:
     """Values in the order of their indices, which start at `FIRST_KNOWN`."""
@@ -24,14 +58,14 @@ class Vocabulary:
     @classmethod
     def fit(cls, values: pl.Series, *, limit: int | None = None) -> Vocabulary:
         """The most frequent values, ties in order of value."""
-        table = (
-            values.drop_nulls()
-            .alias("value")
-            .to_frame()
-            .group_by("value")
-            .agg(pl.len().alias("count"))
-            .sort("count", "value", descending=[True, False])
-        )
+        counts = Counts()
+        counts.add(values)
+        return cls.from_counts(counts.table(), limit=limit)
+
+    @classmethod
+    def from_counts(cls, counts: pl.DataFrame, *, limit: int | None = None) -> Vocabulary:
+        """The most frequent values of a table with ``value`` and ``count``, ties in order of value."""
+        table = counts.sort("count", "value", descending=[True, False])
         return cls(table=table if limit is None else table.head(limit))
 
     @property

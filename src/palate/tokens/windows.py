@@ -23,6 +23,8 @@ class WindowConfig(Config):
     """Most rows of a window."""
     overlap: int = Field(default=0, ge=0)
     """Rows of context without targets at the start of a window, where the history has them."""
+    open_runs: float = Field(default=0.25, ge=0, le=1)
+    """Share of windows whose last run before the final target is shown cut short, where runs are merged."""
     windows_per_member: int | None = Field(default=None, ge=1)
     """At most so many windows of a member an epoch, drawn in proportion to their targets; none: all."""
 
@@ -35,20 +37,24 @@ class WindowConfig(Config):
 
 @dataclass(frozen=True)
 class Windows:
-    """Rows ``[start, stop)`` of the store, targets from ``first_target`` on; three arrays of one length."""
+    """Rows ``[start, stop)`` of the store, targets from ``first_target`` on; arrays of one length."""
 
     start: NDArray[np.int64]
     first_target: NDArray[np.int64]
     stop: NDArray[np.int64]
+    tail: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
+    """Rows ``[tail[0], tail[1])`` of the open runs' store that follow, each of them a target where it says so."""
 
     def take(self, places: NDArray[np.int64]) -> Windows:
         """The windows at these places."""
-        return Windows(self.start[places], self.first_target[places], self.stop[places])
+        tail = None if self.tail is None else (self.tail[0][places], self.tail[1][places])
+        return Windows(self.start[places], self.first_target[places], self.stop[places], tail)
 
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Rows of each window."""
-        return self.stop - self.start
+        own = self.stop - self.start
+        return own if self.tail is None else own + self.tail[1] - self.tail[0]
 
     @property
     def number(self) -> int:

@@ -12,7 +12,18 @@ from numpy.typing import NDArray
 
 from palate.data import Part, Split
 from palate.errors import SplitError
-from palate.tokens import Batch, Pack, Tokenizer, TokenStore, Windows, assemble, pack, training_windows
+from palate.tokens import (
+    Batch,
+    OpenRuns,
+    Pack,
+    Tokenizer,
+    TokenStore,
+    Windows,
+    assemble,
+    pack,
+    training_windows,
+    with_open_runs,
+)
 from palate.train.config import PretrainConfig
 
 
@@ -35,13 +46,14 @@ class EpochPlan:
     windows: Windows
     packs: list[Pack]
 
-    def figures(self, store: TokenStore) -> Figures:
+    def figures(self, store: TokenStore, open_runs: OpenRuns | None = None) -> Figures:
         """Count what the epoch holds."""
         lengths = self.windows.lengths
         slots = sum(b * length for pack in self.packs for b, length in pack.rectangles)
         pairs = sum(b * length**2 for pack in self.packs for b, length in pack.rectangles)
-        is_target = np.concatenate([[0], np.cumsum(store.target > 0)])
-        targets = int((is_target[self.windows.stop] - is_target[self.windows.first_target]).sum())
+        targets = _targets(store.target, self.windows.first_target, self.windows.stop)
+        if open_runs is not None and self.windows.tail is not None:
+            targets += _targets(open_runs.store.target, *self.windows.tail)
         return Figures(
             windows=self.windows.number,
             targets=targets,
@@ -54,8 +66,17 @@ class EpochPlan:
 class BatchPlanner:
     """Plans epochs over the training events of a store."""
 
-    def __init__(self, store: TokenStore, tokenizer: Tokenizer, split: Split, config: PretrainConfig) -> None:
+    def __init__(
+        self,
+        store: TokenStore,
+        tokenizer: Tokenizer,
+        split: Split,
+        config: PretrainConfig,
+        *,
+        open_runs: OpenRuns | None = None,
+    ) -> None:
         self._store = store
+        self._open_runs = open_runs
         self._tokenizer = tokenizer
         self._config = config
         self._begin, self._end = _training_rows(store, split)
@@ -64,12 +85,14 @@ class BatchPlanner:
         """The plan of epoch ``number``; the same every time it is asked for."""
         rng = np.random.default_rng([self._config.seed, number])
         windows = training_windows(self._begin, self._end, self._config.windows, rng)
+        if self._open_runs is not None:
+            windows = with_open_runs(windows, self._store, self._open_runs, self._config.windows.open_runs, rng)
         packs = list(pack(windows.lengths, self._config.packing, rng))
         return EpochPlan(windows=windows, packs=packs)
 
     def figures(self, plan: EpochPlan) -> Figures:
         """What the epoch holds."""
-        return plan.figures(self._store)
+        return plan.figures(self._store, self._open_runs)
 
     def batch(self, plan: EpochPlan, number: int) -> Batch:
         """Batch ``number`` of an epoch."""
@@ -79,8 +102,15 @@ class BatchPlanner:
             plan.packs[number],
             post_columns=self._tokenizer.post_columns,
             post_values=self._tokenizer.post_values,
+            tails=None if self._open_runs is None else self._open_runs.store,
         )
         return batch
+
+
+def _targets(target: NDArray[np.int32], start: NDArray[np.int64], stop: NDArray[np.int64]) -> int:
+    """Targets in the rows ``[start, stop)``."""
+    before = np.concatenate([[0], np.cumsum(target > 0)])
+    return int((before[stop] - before[start]).sum())
 
 
 def _training_rows(store: TokenStore, split: Split) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -88,7 +118,7 @@ def _training_rows(store: TokenStore, split: Split) -> tuple[NDArray[np.int64], 
 
     A member's training events come first, so these rows are a prefix of the history.
     """
-    target = np.flatnonzero((store.target > 0) & (split.part == Part.TRAIN))
+    target = np.flatnonzero((store.target > 0) & (split.part[store.event] == Part.TRAIN))
     if not len(target):
         raise SplitError("the training part has no target event", hint="change the split or the targets")
     begin, last = np.unique(store.begin[target][::-1], return_index=True)

@@ -56,7 +56,8 @@ def pretrain(
 
     division = split(dataset)
     tokenizer = Tokenizer.fit(dataset, division, config.tokenizer)
-    encoded = tokenizer.encode(dataset)
+    encoded = tokenizer.encode(dataset, division)
+    open_runs = None if tokenizer.merges is None else tokenizer.open_runs(dataset, division)
     digest = encoded.digest()
     store = _mapped(encoded, work / "tokens.arrow")
     model = new_model(config, tokenizer)
@@ -67,7 +68,7 @@ def pretrain(
     trainer = Trainer(
         config,
         model,
-        BatchPlanner(store, tokenizer, division, config),
+        BatchPlanner(store, tokenizer, division, config, open_runs=open_runs),
         validator,
         checkpoints=work / "checkpoints",
         data=digest,
