@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from dataclasses import dataclass
 from typing import Final
+
+import polars as pl
 
 from palate.data.codes import repeats
 from palate.data.fit import nearest
 from palate.data.report import Findings
 from palate.data.rule import SplitRule
 from palate.data.schema import ANY_TYPE, Schema, SeenItems
-from palate.data.table import Table
 from palate.errors import SchemaError
-from palate.words import EVENT_TYPE, TIMESTAMP
+from palate.words import EVENT_TYPE
 
 _REPEATS_ALLOWED: Final = 0.1
 """Share of a target type's events on an item the member already had, above which seen items stay candidates."""
@@ -24,14 +27,57 @@ _NOT_WANTED: Final = re.compile(
 """Names of event types that don't say that a member wants the item."""
 
 
-def complete_behaviour(schema: Schema, events: Table, findings: Findings) -> Schema:
+@dataclass(frozen=True)
+class BehaviourFacts:
+    """What members do, by event type (without types: by `ANY_TYPE`); the facts of groups of members add up."""
+
+    events: Counter[str]
+    repeats: Counter[str]
+    """Events on an item that the member had before by an event of the same type; a trailer makes no repeat."""
+    typed: bool
+
+    @classmethod
+    def of(cls, events: pl.DataFrame, schema: Schema) -> BehaviourFacts:
+        """The facts of sorted events, of all members or of some."""
+        typed = EVENT_TYPE in events.columns
+        counted: Counter[str] = Counter()
+        if typed:
+            counted.update(dict(events[EVENT_TYPE].value_counts().iter_rows()))
+        repeated: Counter[str] = Counter()
+        # A schema that states targets as null has one policy for all of them.
+        if typed and not ("target_event_types" in schema.model_fields_set and schema.target_event_types is None):
+            for (name,), frame in events.partition_by(EVENT_TYPE, as_dict=True).items():
+                repeated[str(name)] = int(repeats(frame).sum())
+        else:
+            repeated[ANY_TYPE] = int(repeats(events).sum())
+            counted[ANY_TYPE] = events.height
+        return cls(counted, repeated, typed)
+
+    def __add__(self, other: BehaviourFacts) -> BehaviourFacts:
+        # The sum of two Counters would forget the zeros.
+        events, repeated = Counter(self.events), Counter(self.repeats)
+        events.update(other.events)
+        repeated.update(other.repeats)
+        return BehaviourFacts(events, repeated, self.typed)
+
+    @property
+    def types(self) -> list[str]:
+        """The event types, ascending."""
+        return sorted(name for name in self.events if name != ANY_TYPE) if self.typed else []
+
+    def repeat_share(self, name: str) -> float:
+        """Share of the events of a type that are repeats."""
+        return self.repeats[name] / self.events[name] if self.events[name] else 0.0
+
+
+def complete_behaviour(schema: Schema, facts: BehaviourFacts, *, has_time: bool, findings: Findings) -> Schema:
     """The schema with targets, seen-items policies and split, inferred where it doesn't state them.
 
-    ``events`` are sorted. Stated event types that no event has are a `SchemaError`.
+    Stated event types that no event has are a `SchemaError`.
     """
     given = schema.model_fields_set
     changes: dict[str, object] = {}
-    types = _event_types(events)
+    types = facts.types
     targets = schema.target_event_types
     if "target_event_types" not in given and types:
         targets = tuple(name for name in types if not _NOT_WANTED.search(name.lower())) or tuple(types)
@@ -41,12 +87,10 @@ def complete_behaviour(schema: Schema, events: Table, findings: Findings) -> Sch
     _check_targets(schema.model_copy(update=changes), types)
     keys = (ANY_TYPE,) if targets is None else targets
     if missing := [key for key in keys if key not in schema.seen_items and ANY_TYPE not in schema.seen_items]:
-        shares = _repeat_shares(events, typed=targets is not None)
         seen: dict[str, SeenItems] = dict(schema.seen_items)
         for key in missing:
-            seen[key] = "allow" if shares.get(key, 0.0) > _REPEATS_ALLOWED else "exclude"
+            seen[key] = "allow" if facts.repeat_share(key) > _REPEATS_ALLOWED else "exclude"
         changes["seen_items"] = seen
-    has_time = TIMESTAMP in events.frame.columns
     if "split" not in given:
         changes["split"] = SplitRule(kind="temporal" if has_time else "leave_one_out")
     elif schema.split.kind == "temporal" and not has_time:
@@ -54,20 +98,6 @@ def complete_behaviour(schema: Schema, events: Table, findings: Findings) -> Sch
             "split is temporal, but the events have positions instead of times", hint="use kind: leave_one_out"
         )
     return schema.model_copy(update=changes)
-
-
-def _repeat_shares(events: Table, *, typed: bool) -> dict[str, float]:
-    """Share of events whose member had the item before by an event of the same type; a trailer makes no repeat."""
-    if not typed:
-        return {ANY_TYPE: float(repeats(events.frame).mean())}  # type: ignore[arg-type]
-    by_type = events.frame.partition_by(EVENT_TYPE, as_dict=True)
-    return {str(name): float(repeats(frame).mean()) for (name,), frame in by_type.items()}  # type: ignore[arg-type]
-
-
-def _event_types(events: Table) -> list[str]:
-    if EVENT_TYPE not in events.frame.columns:
-        return []
-    return events.frame[EVENT_TYPE].unique().sort().to_list()
 
 
 def _check_targets(schema: Schema, types: list[str]) -> None:

@@ -9,7 +9,7 @@ import polars as pl
 from palate.data.report import Fault, Findings
 from palate.data.schema import Schema
 from palate.data.table import Table
-from palate.data.times import is_moment_type, to_milliseconds
+from palate.data.times import MomentFacts, Reading, is_moment_type, read_moments, reading, to_milliseconds
 from palate.errors import ColumnTypeError
 from palate.words import ITEM_ID, POSITION, TIMESTAMP, USER_ID
 
@@ -18,15 +18,17 @@ DAY: Final = 86_400_000
 _TIME_HINT: Final = "give numbers (seconds or milliseconds), dates or ISO 8601 text"
 
 
-def check_time(events: Table, schema: Schema, now: int, findings: Findings) -> tuple[Table, str]:
-    """``timestamp`` as Int64 milliseconds, and how it was read; rows without a credible one are dropped."""
-    values = events.frame[TIMESTAMP]
-    if not is_moment_type(values.dtype):
-        raise ColumnTypeError(
-            f"{events.source}, column {TIMESTAMP}: type {values.dtype} is no time, e.g. {values[0]}",
-            hint=_TIME_HINT,
-        )
-    moments = to_milliseconds(values, schema.timestamp_unit, rescue=True)
+def time_reading(dtype: pl.DataType, facts: MomentFacts, schema: Schema) -> Reading:
+    """How ``timestamp`` is read, given what was found in all of it."""
+    return reading(dtype, facts, schema.timestamp_unit, rescue=True)
+
+
+def check_time(events: Table, how: Reading, now: int, findings: Findings) -> Table:
+    """``timestamp`` as Int64 milliseconds; rows without a credible one are dropped.
+
+    ``events`` may be a piece of the table: ``how`` was decided for the whole.
+    """
+    moments = read_moments(events.frame[TIMESTAMP], how)
     unread = moments.values.is_null()
     future = (moments.values > now + DAY).fill_null(False)
     also = (USER_ID, ITEM_ID)
@@ -42,26 +44,40 @@ def check_time(events: Table, schema: Schema, now: int, findings: Findings) -> t
     findings.record(Fault.FAR_FUTURE_TIME, events, future, TIMESTAMP, "dropped", also)
     kept = events.with_columns(moments.values.alias(TIMESTAMP))
     bad = unread | future
-    if bad.any():
-        if bad.all() and unread.all():
-            raise ColumnTypeError(
-                f"{events.source}, column {TIMESTAMP}: none of {len(values):,} values is a time, e.g. {values[0]!r}",
-                hint=_TIME_HINT,
-            )
-        kept = kept.having(kept.frame.filter(~bad))
-    return findings.some_left(kept), moments.read_as
+    return kept.having(kept.frame.filter(~bad)) if bad.any() else kept
+
+
+def refuse_unread(sample: Table, rows: int, findings: Findings) -> None:
+    """Raise a `ColumnTypeError` where none of ``rows`` events has a time that can be read; ``sample`` has the first."""
+    if findings.rows(Fault.UNPARSABLE_TIME, TIMESTAMP) == rows:
+        raise ColumnTypeError(
+            f"{sample.source}, column {TIMESTAMP}: none of {rows:,} values is a time, "
+            f"e.g. {sample.frame[TIMESTAMP][0]!r}",
+            hint=_TIME_HINT,
+        )
 
 
 def check_position(events: Table, findings: Findings) -> Table:
-    """``position`` as Int64; rows without one are dropped."""
-    values = events.frame[POSITION]
-    if not (values.dtype.is_numeric() or values.dtype == pl.String):
-        raise ColumnTypeError(
-            f"{events.source}, column {POSITION}: type {values.dtype} is no whole number, e.g. {values[0]}"
-        )
-    whole = _whole_numbers(values)
+    """``position`` as Int64; rows without one are dropped. ``events`` may be a piece of the table."""
+    whole = _whole_numbers(events.frame[POSITION])
     events = findings.drop(Fault.UNPARSABLE_POSITION, events, whole.is_null(), POSITION, (USER_ID, ITEM_ID))
-    return findings.some_left(events.with_columns(whole.drop_nulls().alias(POSITION)))
+    return events.with_columns(whole.drop_nulls().alias(POSITION))
+
+
+def check_clock_type(sample: Table) -> None:
+    """Raise a `ColumnTypeError` where the type of ``timestamp`` or ``position`` can say no order."""
+    frame = sample.frame
+    if TIMESTAMP in frame.columns and not is_moment_type(frame.schema[TIMESTAMP]):
+        raise ColumnTypeError(
+            f"{sample.source}, column {TIMESTAMP}: type {frame.schema[TIMESTAMP]} is no time, "
+            f"e.g. {frame[TIMESTAMP][0]}",
+            hint=_TIME_HINT,
+        )
+    if POSITION in frame.columns and not (frame.schema[POSITION].is_numeric() or frame.schema[POSITION] == pl.String):
+        raise ColumnTypeError(
+            f"{sample.source}, column {POSITION}: type {frame.schema[POSITION]} is no whole number, "
+            f"e.g. {frame[POSITION][0]}"
+        )
 
 
 def check_moment(table: Table, column: str, findings: Findings) -> Table:

@@ -12,6 +12,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import polars as pl
 
 from palate.data.clock import check_moment
@@ -21,12 +25,36 @@ from palate.data.table import Table
 from palate.errors import ColumnTypeError
 
 
-def convert_columns(table: Table, columns: dict[str, Column], findings: Findings) -> Table:
-    """The table with every described column in its kind's type; ignored columns stay as they are.
+@dataclass(frozen=True)
+class NumberFacts:
+    """Whether the numbers of a column are whole, which makes them categories by number; facts of pieces add up."""
 
-    Single values that can't be read become null and are recorded; a column of which no value can be read is a
-    `ColumnTypeError`.
+    whole: bool = True
+
+    def __add__(self, other: NumberFacts) -> NumberFacts:
+        return NumberFacts(self.whole and other.whole)
+
+
+def number_facts(frame: pl.DataFrame, columns: Mapping[str, Column]) -> dict[str, NumberFacts]:
+    """The facts of the columns of numbers that become categories."""
+    return {
+        name: NumberFacts(bool(((values == values.floor()) & (values.abs() < 2**53)).fill_null(True).all()))
+        for name, column in columns.items()
+        if column.kind == Kind.CATEGORICAL and column.role != Role.IGNORE
+        if (values := frame[name]).dtype == pl.Float64
+    }
+
+
+def convert_columns(
+    table: Table, columns: Mapping[str, Column], facts: Mapping[str, NumberFacts], findings: Findings
+) -> tuple[Table, Counter[str]]:
+    """The table with every described column in its kind's type, and how many values of each are left.
+
+    ``table`` may be a piece of a table with these ``facts``, unless a column is a vector. Ignored columns stay as they
+    are. Single values that can't be read become null and are recorded. A column of a type that its kind can't be made
+    of is a `ColumnTypeError`.
     """
+    left: Counter[str] = Counter()
     for name, column in columns.items():
         if column.role == Role.IGNORE:
             continue
@@ -35,7 +63,7 @@ def convert_columns(table: Table, columns: dict[str, Column], findings: Findings
             continue
         before = table.frame[name]
         try:
-            after = _convert(before, column)
+            after = _convert(before, column, facts.get(name))
         except (_ImpossibleError, pl.exceptions.PolarsError) as error:
             raise ColumnTypeError(
                 f"{table.source}, column {name}: values of type {before.dtype} can't be {column.kind}, "
@@ -43,26 +71,33 @@ def convert_columns(table: Table, columns: dict[str, Column], findings: Findings
                 hint="correct its kind in schema.yaml",
             ) from error
         lost = after.is_null() & before.is_not_null() & ~_empty(before)
-        if lost.any() and after.null_count() == len(after):
-            raise ColumnTypeError(
-                f"{table.source}, column {name}: none of {int(lost.sum()):,} values is {column.kind}, "
-                f"e.g. {before.filter(lost)[0]!r}",
-                hint="correct its kind in schema.yaml",
-            )
+        left[name] = after.count()
         findings.record(Fault.WRONG_TYPE, table, lost, name, f"not {column.kind}; read as missing")
         if column.duration:
             negative = (after < 0).fill_null(False)
             findings.record(Fault.NEGATIVE_DURATION, table, negative, name, "read as missing; the row is kept")
             after = after.set(negative, None) if negative.any() else after
         table = table.with_columns(after.alias(name))
-    return table
+    return table, left
+
+
+def refuse_lost(table: Table, columns: Mapping[str, Column], left: Counter[str], findings: Findings) -> None:
+    """Raise a `ColumnTypeError` for a column of a whole table of which no value could be read."""
+    for repair in findings.repairs:
+        name = repair.column or ""
+        if repair.file == table.label and repair.fault == Fault.WRONG_TYPE and name in left and not left[name]:
+            raise ColumnTypeError(
+                f"{table.source}, column {name}: none of {repair.rows:,} values is {columns[name].kind}, "
+                f"e.g. {repair.example}",
+                hint="correct its kind in schema.yaml",
+            )
 
 
 class _ImpossibleError(Exception):
     """A type of values that a kind can't be made of."""
 
 
-def _convert(values: pl.Series, column: Column) -> pl.Series:
+def _convert(values: pl.Series, column: Column, facts: NumberFacts | None) -> pl.Series:
     if column.kind == Kind.MULTI_CATEGORICAL:
         return _several_values(values, column.separator)
     if column.kind == Kind.VECTOR:
@@ -72,7 +107,8 @@ def _convert(values: pl.Series, column: Column) -> pl.Series:
     if column.kind == Kind.NUMERIC:
         return _numbers(values)
     if column.kind == Kind.CATEGORICAL and values.dtype.is_numeric():
-        return _categories(values)
+        whole = values.dtype == pl.Int64 or (facts is not None and facts.whole)
+        return values.cast(pl.Int64 if whole else pl.String)
     return values.cast(pl.String)
 
 
@@ -84,12 +120,6 @@ def _numbers(values: pl.Series) -> pl.Series:
     text = values.str.strip_chars() if values.dtype == pl.String else values
     number = text.cast(pl.Float64, strict=False)
     return number.set(~number.is_finite().fill_null(True), None)
-
-
-def _categories(values: pl.Series) -> pl.Series:
-    """Numbers as Int64 where all are whole, as text otherwise."""
-    whole = values.dtype == pl.Int64 or (values == values.floor()).fill_null(True).all()
-    return values.cast(pl.Int64 if whole else pl.String)
 
 
 def _several_values(values: pl.Series, separator: str) -> pl.Series:

@@ -13,17 +13,18 @@ import numpy.typing as npt
 import polars as pl
 
 from palate.data import clock, repeated, validate
-from palate.data.behaviour import complete_behaviour
-from palate.data.convert import convert_columns
+from palate.data.behaviour import BehaviourFacts, complete_behaviour
+from palate.data.building import complete_columns, convert_whole, described_ids, finished
 from palate.data.fit import check_schema
-from palate.data.infer import FIXED, infer_columns
-from palate.data.order import sort_events
+from palate.data.infer import spread
+from palate.data.order import SourceOrder, order_rule, sort_events, sorted_by_item
 from palate.data.read import Tables, read_folder, read_frames
-from palate.data.report import Findings, Report
+from palate.data.report import Fault, Findings, Report
 from palate.data.rule import SplitRule
 from palate.data.schema import Schema
-from palate.data.table import ROW, Table
-from palate.words import ITEM_ID, TIMESTAMP, USER_ID
+from palate.data.table import Table
+from palate.data.times import moment_facts
+from palate.words import EVENT_ID, ITEM_ID, TIMESTAMP, USER_ID
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,81 +86,71 @@ class Dataset:
     def _build(cls, tables: Tables, schema: Schema | None, findings: Findings, *, strict: bool) -> Self:
         source = tables.schema_source if schema is None else "schema given"
         schema = schema or tables.schema or Schema()
-        rows_read = tables.events.frame.height
-        events, items, users = _check_ids(tables, findings)
-        check_schema(schema, [table for table in (events, items, users) if table is not None], source)
-        schema = _complete_columns(schema, events, items, users, findings)
+        events, items, users = tables.events, tables.items, tables.users
+        given = [table for table in (events, items, users) if table is not None]
+        rows_read = events.frame.height
+        for table in given:
+            validate.check_columns(table)
+        events = validate.check_ids(events, USER_ID, findings)
+        events = validate.check_ids(events, ITEM_ID, findings)
+        items, users, types = described_ids(events, items, users, findings)
+        events = events.with_columns(*(pl.col(name).cast(dtype) for name, dtype in types.items()))
+        check_schema(schema, given, source)
+        sample = spread(events)
+        schema = complete_columns(schema, sample, items, users, findings)
+        validate.check_types(sample)
 
-        time_unit = None
-        if TIMESTAMP in events.frame.columns:
-            events, time_unit = clock.check_time(events, schema, int(time.time() * 1000), findings)
-        else:
-            events = clock.check_position(events, findings)
-        events = validate.check_event_type(events, schema, findings)
-        events = _convert(events, schema, findings)
-        items = None if items is None else _convert(items, schema, findings)
-        users = None if users is None else _convert(users, schema, findings)
+        events, time_unit = _in_time(events, sample, schema, findings)
+        events, dropped = validate.check_event_type(events, schema, findings)
+        validate.note_dropped_types(events.label, schema, dropped, findings)
+        events = convert_whole(findings.some_left(events), schema, findings)
+        items = None if items is None else convert_whole(items, schema, findings)
+        users = None if users is None else convert_whole(users, schema, findings)
 
-        frame, order_rule = sort_events(events.frame)
-        events = repeated.drop_repeated_events(events.having(frame), schema, findings)
-        repeated.check_references(events, items, users, findings)
-        schema = complete_behaviour(schema, events, findings)
+        order = SourceOrder.of(events.frame)
+        by_hash = sorted_by_item([order] if order else [], events.frame[USER_ID].n_unique)
+        events = events.having(sort_events(events.frame, by_hash=by_hash))
+        events = repeated.drop_exact_duplicates(events, schema, findings)
+        if EVENT_ID in events.frame.columns:
+            again = repeated.repeated_event_ids(events.frame[EVENT_ID])
+            events = repeated.drop_repeated_event_ids(events, again, findings)
+        repeated.record_tied_positions(events, findings)
+        for described, fault in ((items, Fault.UNKNOWN_ITEM), (users, Fault.UNKNOWN_MEMBER)):
+            if described is not None:
+                findings.tell(fault, len(repeated.record_unknown(events, described, findings)))
+        if items is not None:
+            repeated.record_early(events, items, findings)
+        behaviour = BehaviourFacts.of(events.frame, schema)
+        schema = complete_behaviour(schema, behaviour, has_time=time_unit is not None, findings=findings)
         if strict:
             findings.refuse(tables.source)
         report = Report(
             rows_read=rows_read,
             rows_kept=events.frame.height,
-            order_rule=order_rule,
+            order_rule=order_rule(events.frame.columns, by_hash=by_hash),
             time_unit=time_unit,
             schema_source=source,
-            repairs=tuple(findings.repairs),
+            repairs=findings.repairs,
             notes=tuple(findings.notes),
         )
         return cls(
-            _finished(events),
-            None if items is None else _finished(items),
-            None if users is None else _finished(users),
+            finished(events),
+            None if items is None else finished(items),
+            None if users is None else finished(users),
             schema,
             report,
         )
 
 
-def _check_ids(tables: Tables, findings: Findings) -> tuple[Table, Table | None, Table | None]:
-    events, items, users = tables.events, tables.items, tables.users
-    for table in (events, items, users):
-        if table is not None:
-            validate.check_columns(table)
-    events = validate.check_ids(events, USER_ID, findings)
-    events = validate.check_ids(events, ITEM_ID, findings)
-    if items is not None:
-        items = repeated.drop_repeated_ids(validate.check_ids(items, ITEM_ID, findings), ITEM_ID, findings)
-        events, items = validate.align_ids(ITEM_ID, events, items, findings)
-    if users is not None:
-        users = repeated.drop_repeated_ids(validate.check_ids(users, USER_ID, findings), USER_ID, findings)
-        events, users = validate.align_ids(USER_ID, events, users, findings)
-    return events, items, users
-
-
-def _complete_columns(
-    schema: Schema, events: Table, items: Table | None, users: Table | None, findings: Findings
-) -> Schema:
-    changes: dict[str, object] = {}
-    for table in (events, items, users):
-        if table is not None:
-            known = schema.columns(table.name)
-            changes[table.name] = {**known, **infer_columns(table, known, findings)}
-    return schema.model_copy(update=changes)
-
-
-def _convert(table: Table, schema: Schema, findings: Findings) -> Table:
-    table = validate.check_optional_columns(table, findings)
-    return convert_columns(table, schema.columns(table.name), findings)
-
-
-def _finished(table: Table) -> pl.DataFrame:
-    """The frame with the fixed columns first and without the source rows."""
-    first = [name for name in FIXED[table.name] if name in table.frame.columns]
-    return table.frame.select(*first, pl.exclude(*first, ROW))
+def _in_time(events: Table, sample: Table, schema: Schema, findings: Findings) -> tuple[Table, str | None]:
+    """Events with a readable time or position, and how the time was read."""
+    if TIMESTAMP not in events.frame.columns:
+        return findings.some_left(clock.check_position(events, findings)), None
+    values = events.frame[TIMESTAMP]
+    how = clock.time_reading(values.dtype, moment_facts(values), schema)
+    kept = clock.check_time(events, how, int(time.time() * 1000), findings)
+    clock.refuse_unread(sample, len(values), findings)
+    return findings.some_left(kept), how.read_as
 
 
 def _changes(ids: pl.Series) -> npt.NDArray[np.bool_]:

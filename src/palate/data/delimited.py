@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import gzip
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
@@ -16,10 +17,13 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
+from palate.data.forms import forms, shaped, survey
 from palate.errors import DataError, EmptyTableError, TornFileError
 
 _DELIMITERS: Final = (",", "\t", ";")
 _MALFORMED_LIMIT: Final = 1000
+_BLOCK: Final = 1 << 24
+"""Bytes of text that are read at a time."""
 
 
 class Malformed:
@@ -38,18 +42,26 @@ class Malformed:
 
 
 def read_csv(path: Path) -> tuple[pl.DataFrame, Malformed]:
-    """Read a CSV file as text columns, empty cells as null, with the rows that didn't fit.
+    """Read a CSV file as text columns, empty cells as null, with the rows that didn't fit; errors as `stream_csv`."""
+    malformed = Malformed()
+    return pl.concat(list(stream_csv(path, malformed))), malformed
 
-    Raises `EmptyTableError` for a file without a header, `TornFileError` for a gzip file that ends early or a file
-    in which many rows don't fit, `DataError` for text that is not UTF-8 or a column name given twice.
+
+def stream_csv(path: Path, malformed: Malformed) -> Iterator[pl.DataFrame]:
+    """A CSV file block by block as text columns, empty cells as null; the first frame has no rows.
+
+    Rows that don't fit are counted by ``malformed``. Raises `EmptyTableError` for a file without a header,
+    `TornFileError` for a gzip file that ends early or a file in which many rows don't fit, `DataError` for text that
+    is not UTF-8 or a column name given twice.
     """
     header, delimiter = _header(path)
-    malformed = Malformed()
+    yield pl.DataFrame(schema=dict.fromkeys(header, pl.String))
     try:
-        with pa.input_stream(str(path), compression="gzip" if path.suffix == ".gz" else None) as stream:
-            table = pa_csv.read_csv(
+        with (
+            pa.input_stream(str(path), compression="gzip" if path.suffix == ".gz" else None) as stream,
+            pa_csv.open_csv(
                 stream,
-                read_options=pa_csv.ReadOptions(column_names=header, skip_rows=1, block_size=1 << 24),
+                read_options=pa_csv.ReadOptions(column_names=header, skip_rows=1, block_size=_BLOCK),
                 parse_options=pa_csv.ParseOptions(
                     delimiter=delimiter, newlines_in_values=True, invalid_row_handler=malformed
                 ),
@@ -58,7 +70,12 @@ def read_csv(path: Path) -> tuple[pl.DataFrame, Malformed]:
                     strings_can_be_null=True,
                     null_values=[""],
                 ),
-            )
+            ) as reader,
+        ):
+            for batch in reader:
+                frame = pl.from_arrow(batch)
+                assert isinstance(frame, pl.DataFrame)
+                yield frame
     except PermissionError as error:
         raise DataError(f"{path}: this file may not be read") from error
     except (OSError, EOFError) as error:
@@ -71,12 +88,8 @@ def read_csv(path: Path) -> tuple[pl.DataFrame, Malformed]:
                 f"{path}: more than {_MALFORMED_LIMIT:,} rows don't fit the header, e.g. {malformed.example}",
                 hint=f"check the delimiter ({delimiter!r} was found) and the quoting",
             ) from error
-        if "empty csv" in str(error).lower():
-            return pl.DataFrame(schema=dict.fromkeys(header, pl.String)), malformed
-        raise TornFileError(f"{path}: can't be read as CSV: {_line(error)}") from error
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    return frame, malformed
+        if "empty csv" not in str(error).lower():
+            raise TornFileError(f"{path}: can't be read as CSV: {_line(error)}") from error
 
 
 def _header(path: Path) -> tuple[list[str], str]:
@@ -129,25 +142,4 @@ def typed(frame: pl.DataFrame) -> pl.DataFrame:
 
     Integers written with leading zeros are codes and stay text.
     """
-    return frame.with_columns(_typed(frame[name]) for name in frame.columns)
-
-
-def _typed(column: pl.Series) -> pl.Series:
-    if column.dtype != pl.String or column.null_count() == len(column):
-        return column
-    if _is_code(column):
-        return column
-    whole = column.cast(pl.Int64, strict=False)
-    if whole.null_count() == column.null_count():
-        return whole
-    number = column.cast(pl.Float64, strict=False)
-    if number.null_count() == column.null_count():
-        return number
-    if column.drop_nulls().str.to_lowercase().is_in(["true", "false"]).all():
-        return column.str.to_lowercase() == "true"
-    return column
-
-
-def _is_code(column: pl.Series) -> bool:
-    """Whether a value has a leading zero or a plus sign, which a number would lose."""
-    return bool(column.str.contains(r"^[+-]?0\d|^\+").any())
+    return shaped(frame, forms(frame.schema, survey(frame, written=True)))

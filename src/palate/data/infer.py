@@ -67,7 +67,7 @@ _ENOUGH: Final = 20
 _PARSED: Final = 0.95
 """Share of the values that must read as a date, or as a number, for the column to be one."""
 _SAMPLE: Final = 200_000
-"""Rows from which the form of text is judged, spread over the table."""
+"""Rows from which columns are judged, spread over the table."""
 
 _DURATION: Final = re.compile(
     r"(^|_)(duration|secs?|seconds?|minutes?|hours|millis|milliseconds|watched|watchtime|played|playtime|listened|"
@@ -95,15 +95,13 @@ _LIKE_AN_ID: Final = _Guess(Kind.CATEGORICAL, useless="it has another value in e
 
 
 def infer_columns(table: Table, known: Mapping[str, Column], findings: Findings) -> dict[str, Column]:
-    """The columns of a table that ``known`` leaves out, in the table's order.
+    """The columns of a table that ``known`` leaves out, in the table's order; `spread` rows of it are enough.
 
     A column that tells nothing (no values, one value a row) or that the model can't use where it stands is given
     the role ``ignore``, with a note that says why.
     """
     columns: dict[str, Column] = {}
     frame = table.frame
-    if frame.height > _SAMPLE:
-        frame = frame.gather_every(-(-frame.height // _SAMPLE))
     for name in frame.columns:
         if name in known or name in FIXED[table.name] or name == ROW:
             continue
@@ -126,6 +124,16 @@ def infer_columns(table: Table, known: Mapping[str, Column], findings: Findings)
             "leak; if known before it, set role: request_time in schema.yaml"
         )
     return columns
+
+
+def step(rows: int) -> int:
+    """Every how manieth row of a table its columns are judged by."""
+    return max(-(-rows // _SAMPLE), 1)
+
+
+def spread(table: Table) -> Table:
+    """The rows by which the columns of a table are judged, the first one among them."""
+    return table.having(table.frame.gather_every(step(table.frame.height)))
 
 
 def is_duration_name(name: str) -> bool:

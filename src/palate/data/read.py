@@ -6,21 +6,22 @@ A folder holds ``events``, and where they exist ``items`` and ``users``, each as
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Final
 
 import polars as pl
 
-from palate.data.delimited import read_csv, typed
+from palate.data.delimited import Malformed, read_csv
+from palate.data.forms import cleaned, forms, shaped, survey
 from palate.data.report import INFERRED, Fault, Findings
 from palate.data.schema import SCHEMA_FILE, Schema
 from palate.data.table import ROW, Table, TableName
 from palate.errors import ColumnTypeError, DataError, EmptyTableError, MissingTableError, TornFileError
 
 _FORMATS: Final = (".parquet", ".csv", ".csv.gz")
-_MISSING: Final = ("", "N/A", "n/a", "#N/A", "NaN", "nan", "null", "NULL", "\\N")
-"""Texts that stand for a missing value."""
 
 
 @dataclass(frozen=True)
@@ -74,32 +75,49 @@ def read_frames(events: object, items: object, users: object, findings: Findings
     )
 
 
-def _read_table(folder: Path, name: TableName, findings: Findings) -> Table | None:
+def table_path(folder: Path, name: TableName) -> Path | None:
+    """The file of a table; two of them are a `DataError`."""
     paths = [path for suffix in _FORMATS if (path := folder / f"{name}{suffix}").is_file()]
     if len(paths) > 1:
         raise DataError(
             f"{folder}: {' and '.join(path.name for path in paths)} are both there", hint="keep one of the two"
         )
-    if not paths:
+    return paths[0] if paths else None
+
+
+def _read_table(folder: Path, name: TableName, findings: Findings) -> Table | None:
+    path = table_path(folder, name)
+    if path is None:
         return None
-    path = paths[0]
     if path.suffix == ".parquet":
         return _table(_read_parquet(path), name, str(path), findings)
     frame, malformed = read_csv(path)
-    if malformed.count > frame.height:
-        raise TornFileError(
-            f"{path}: {malformed.count:,} of {malformed.count + frame.height:,} rows don't fit the header, "
-            f"e.g. {malformed.example}",
-            hint="check the delimiter and the quoting",
-        )
-    table = _table(typed(_without_missing(frame, path.name, findings)), name, str(path), findings)
+    refuse_malformed(path, malformed, frame.height)
+    table = _table(frame, name, str(path), findings, written=True)
     findings.add(Fault.MALFORMED_ROW, table, None, malformed.count, malformed.example, "dropped")
     return table
 
 
+def refuse_malformed(path: Path, malformed: Malformed, rows: int) -> None:
+    """Raise a `TornFileError` where more rows don't fit the header than do."""
+    if malformed.count > rows:
+        raise TornFileError(
+            f"{path}: {malformed.count:,} of {malformed.count + rows:,} rows don't fit the header, "
+            f"e.g. {malformed.example}",
+            hint="check the delimiter and the quoting",
+        )
+
+
 def _read_parquet(path: Path) -> pl.DataFrame:
-    try:
+    with reading_parquet(path):
         return pl.scan_parquet(path).collect(engine="streaming")
+
+
+@contextmanager
+def reading_parquet(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while a Parquet file is read into named errors."""
+    try:
+        yield
     except PermissionError as error:
         raise DataError(f"{path}: this file may not be read") from error
     except (pl.exceptions.PolarsError, OSError) as error:
@@ -132,56 +150,30 @@ def _from_frame(frame: object, name: TableName, findings: Findings) -> Table:
     return _table(converted, name, source, findings)
 
 
-def _table(frame: pl.DataFrame, name: TableName, source: str, findings: Findings) -> Table:
-    if not frame.height:
+def _table(frame: pl.DataFrame, name: TableName, source: str, findings: Findings, *, written: bool = False) -> Table:
+    refuse_empty(name, source, frame.height)
+    frame, missing = cleaned(frame)
+    note_missing(PurePath(source).name, frame.columns, missing, findings)
+    frame = shaped(frame, forms(frame.schema, survey(frame, written=written)))
+    return Table(name, source, with_rows(frame, 0))
+
+
+def refuse_empty(name: TableName, source: str, rows: int) -> None:
+    """Raise an `EmptyTableError` for a table without rows."""
+    if not rows:
         raise EmptyTableError(
             f"{source}: the table has no rows",
             hint=None if name == "events" else f"leave {name} out if there is nothing to say",
         )
-    frame = _without_missing(_plain_types(frame), PurePath(source).name, findings)
-    return Table(name, source, frame.with_row_index(ROW).with_columns(pl.col(ROW).cast(pl.Int64)))
 
 
-def _plain_types(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame with few types: Int64, Float64, Boolean, String, dates, lists; what else there is stays."""
-    changes: list[pl.Expr] = []
-    for name, dtype in frame.schema.items():
-        column = pl.col(name)
-        if dtype == pl.UInt64:
-            limit: int | None = frame[name].max()  # type: ignore[assignment]
-            changes.append(column.cast(pl.Int64 if limit is None or limit < 2**63 else pl.String))
-        elif dtype.is_integer() and dtype != pl.Int64:
-            changes.append(column.cast(pl.Int64))
-        elif dtype.is_decimal() or dtype == pl.Float32:
-            changes.append(column.cast(pl.Float64))
-        elif isinstance(dtype, pl.Categorical | pl.Enum):
-            changes.append(column.cast(pl.String))
-        elif isinstance(dtype, pl.Duration):
-            changes.append(column.dt.total_microseconds() / 1e6)
-    frame = frame.with_columns(changes)
-    floats = [name for name, dtype in frame.schema.items() if dtype == pl.Float64]
-    return frame.with_columns(_whole(frame[name].fill_nan(None)) for name in floats)
+def note_missing(label: str, columns: Iterable[str], missing: Mapping[str, int], findings: Findings) -> None:
+    """Note how many texts of each column stood for a missing value."""
+    shown = ", ".join(f"{name} {missing[name]:,}" for name in columns if missing.get(name))
+    if shown:
+        findings.note(f"{label}: texts such as 'N/A' were read as missing: {shown}")
 
 
-def _whole(column: pl.Series) -> pl.Series:
-    """Whole numbers as integers: a missing value, say, had turned them into floats."""
-    if column.null_count() == len(column):
-        return column
-    whole = (column.is_finite() & (column == column.floor()) & (column.abs() < 2**53)).all()
-    return column.cast(pl.Int64) if whole else column
-
-
-def _without_missing(frame: pl.DataFrame, source: str, findings: Findings) -> pl.DataFrame:
-    """Texts that stand for a missing value as null."""
-    texts = [name for name, dtype in frame.schema.items() if dtype == pl.String]
-    if not texts:
-        return frame
-    counts = frame.select(pl.col(texts).is_in(list(_MISSING)).sum()).row(0, named=True)
-    found = {name: count for name, count in counts.items() if count}
-    if not found:
-        return frame
-    shown = ", ".join(f"{name} {count:,}" for name, count in found.items())
-    findings.note(f"{source}: texts such as 'N/A' were read as missing: {shown}")
-    return frame.with_columns(
-        pl.when(pl.col(name).is_in(list(_MISSING))).then(None).otherwise(pl.col(name)).alias(name) for name in found
-    )
+def with_rows(frame: pl.DataFrame, first: int) -> pl.DataFrame:
+    """The frame with the row in the source, from ``first`` on, as its first column."""
+    return frame.with_row_index(ROW, offset=first).with_columns(pl.col(ROW).cast(pl.Int64))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from palate.data.report import Fault, Findings
+from palate.data.report import DIFFERENT, Fault, Findings
 from palate.data.schema import Schema
 from palate.data.table import ROW, Table
 from palate.words import EVENT_ID, ITEM_ID, LAUNCH_TIME, POSITION, TIMESTAMP, USER_ID
@@ -17,37 +17,55 @@ def drop_repeated_ids(table: Table, column: str, findings: Findings) -> Table:
     return table.having(table.frame.filter(~repeated)) if repeated.any() else table
 
 
-def drop_repeated_events(events: Table, schema: Schema, findings: Findings) -> Table:
-    """Sorted events without exact duplicates and repeated event ids; the first of each stays."""
+def drop_exact_duplicates(events: Table, schema: Schema, findings: Findings) -> Table:
+    """Sorted events of some or all members without those that equal an earlier one in everything."""
+    if schema.duplicate_events == "keep":
+        return events
     moment = TIMESTAMP if TIMESTAMP in events.frame.columns else POSITION
-    if schema.duplicate_events == "drop":
-        repeated = _exact_duplicates(events.frame, moment)
-        events = findings.drop(Fault.DUPLICATE_EVENT, events, repeated, USER_ID, (ITEM_ID, moment))
-    if EVENT_ID in events.frame.columns:
-        ids = events.frame[EVENT_ID]
-        repeated = ~ids.is_first_distinct() & ids.is_not_null()
-        events = findings.drop(Fault.DUPLICATE_EVENT_ID, events, repeated, EVENT_ID, (USER_ID, ITEM_ID))
-    if moment == POSITION:
-        frame = events.frame
-        tied = ((frame[USER_ID] == frame[USER_ID].shift()) & (frame[POSITION] == frame[POSITION].shift())).fill_null(
-            False
-        )
+    repeated = _exact_duplicates(events.frame, moment)
+    return findings.drop(Fault.DUPLICATE_EVENT, events, repeated, USER_ID, (ITEM_ID, moment))
+
+
+def repeated_event_ids(ids: pl.Series) -> pl.Series:
+    """Whether an earlier event, of those sorted, has the same id, ``[events]`` Boolean."""
+    return ~ids.is_first_distinct() & ids.is_not_null()
+
+
+def drop_repeated_event_ids(events: Table, repeated: pl.Series, findings: Findings) -> Table:
+    """Sorted events of some or all members without those marked by ``repeated`` [events]."""
+    return findings.drop(Fault.DUPLICATE_EVENT_ID, events, repeated, EVENT_ID, (USER_ID, ITEM_ID))
+
+
+def record_tied_positions(events: Table, findings: Findings) -> None:
+    """Record sorted events of some or all members that have the position of the member's event before."""
+    frame = events.frame
+    if POSITION in frame.columns:
+        tied = (frame[USER_ID] == frame[USER_ID].shift()) & (frame[POSITION] == frame[POSITION].shift())
         findings.record(
-            Fault.TIED_POSITION, events, tied, POSITION, "kept, in the order of the source", (USER_ID, ITEM_ID)
+            Fault.TIED_POSITION,
+            events,
+            tied.fill_null(False),
+            POSITION,
+            "kept, in the order of the source",
+            (USER_ID, ITEM_ID),
         )
-    return events
 
 
-def check_references(events: Table, items: Table | None, users: Table | None, findings: Findings) -> None:
-    """Record events of items or members that their tables don't know, and events before a launch."""
-    for table, column, fault in ((items, ITEM_ID, Fault.UNKNOWN_ITEM), (users, USER_ID, Fault.UNKNOWN_MEMBER)):
-        if table is None:
-            continue
-        unknown = ~events.frame[column].is_in(table.frame[column].implode())
-        what = "without metadata" if table.name == "items" else "without attributes"
-        distinct = events.frame[column].filter(unknown).n_unique() if unknown.any() else 0
-        findings.record(fault, events, unknown, column, f"kept, {what} ({distinct:,} different; not in {table.label})")
-    if items is not None and LAUNCH_TIME in items.frame.columns and TIMESTAMP in events.frame.columns:
+def record_unknown(events: Table, table: Table, findings: Findings) -> pl.Series:
+    """Record events of items or members that their table doesn't know; the result are these ids, once each.
+
+    The action that is recorded leaves their number open, for `Findings.tell`.
+    """
+    column, fault = (ITEM_ID, Fault.UNKNOWN_ITEM) if table.name == "items" else (USER_ID, Fault.UNKNOWN_MEMBER)
+    unknown = ~events.frame[column].is_in(table.frame[column].implode())
+    what = "without metadata" if table.name == "items" else "without attributes"
+    findings.record(fault, events, unknown, column, f"kept, {what} ({DIFFERENT} different; not in {table.label})")
+    return events.frame[column].filter(unknown).unique()
+
+
+def record_early(events: Table, items: Table, findings: Findings) -> None:
+    """Record events before the launch of their item."""
+    if LAUNCH_TIME in items.frame.columns and TIMESTAMP in events.frame.columns:
         launch = events.frame.select(ITEM_ID).join(
             items.frame.select(ITEM_ID, LAUNCH_TIME), on=ITEM_ID, how="left", maintain_order="left"
         )[LAUNCH_TIME]

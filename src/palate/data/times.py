@@ -6,9 +6,12 @@ nanoseconds (each of them reaches from 1973 far into the future). The unit is th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Literal
+import math
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Final, Literal, cast
 
+import numpy as np
 import polars as pl
 
 TimeUnit = Literal["s", "ms", "us", "ns"]
@@ -20,6 +23,7 @@ UNIT_NAMES: Final[dict[TimeUnit, str]] = {
     "ns": "nanoseconds",
 }
 _LIMITS: Final[tuple[tuple[TimeUnit, float], ...]] = (("s", 1e11), ("ms", 1e14), ("us", 1e17))
+_UNITS: Final = cast(tuple[TimeUnit, ...], tuple(UNIT_NAMES))
 _LARGEST: Final = 9_000_000_000_000_000
 """Milliseconds beyond which a number is clipped, so that no conversion overflows."""
 
@@ -46,70 +50,166 @@ class Moments:
     """Boolean: a number of another magnitude than its column, read in its own unit."""
 
 
+@dataclass(frozen=True)
+class MomentFacts:
+    """What decides how a column of numbers or text is read; the facts of pieces add up.
+
+    The magnitudes are four ranges of absolute values, one a unit, with how many finite numbers each holds and the
+    smallest and largest of them: that is enough for the range in which the median lies.
+    """
+
+    filled: int = 0
+    """Values that are not null."""
+    integers: int = 0
+    """Texts that are integers."""
+    numbers: int = 0
+    """Texts that are numbers."""
+    counts: tuple[int, ...] = (0, 0, 0, 0)
+    smallest: tuple[float, ...] = (math.inf,) * 4
+    largest: tuple[float, ...] = (0.0,) * 4
+
+    def __add__(self, other: MomentFacts) -> MomentFacts:
+        return MomentFacts(
+            filled=self.filled + other.filled,
+            integers=self.integers + other.integers,
+            numbers=self.numbers + other.numbers,
+            counts=tuple(a + b for a, b in zip(self.counts, other.counts, strict=True)),
+            smallest=tuple(map(min, self.smallest, other.smallest)),
+            largest=tuple(map(max, self.largest, other.largest)),
+        )
+
+    @property
+    def unit(self) -> TimeUnit:
+        """The unit of the median."""
+        total = sum(self.counts)
+        if not total:
+            return "s"
+        lower, upper = self._range((total - 1) // 2), self._range(total // 2)
+        if lower == upper:
+            return _UNITS[lower]
+        return _UNITS[_range_of((self.largest[lower] + self.smallest[upper]) / 2)]
+
+    def _range(self, rank: int) -> int:
+        return next(number for number, end in enumerate(accumulate(self.counts)) if rank < end)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a whole column is read, decided by `reading`."""
+
+    form: Literal["dates", "date-times", "text dates", "numbers", "integers as text", "numbers as text"]
+    unit: TimeUnit = "ms"
+    read_as: str = ""
+    """In words."""
+    rescue: bool = False
+    """Whether single numbers of another magnitude are read in their own unit."""
+
+
 def is_moment_type(dtype: pl.DataType) -> bool:
     """Whether a column of this type can hold moments."""
     return dtype.is_numeric() or dtype in (pl.String, pl.Date) or isinstance(dtype, pl.Datetime)
 
 
 def to_milliseconds(column: pl.Series, unit: TimeUnit | None = None, *, rescue: bool = False) -> Moments:
-    """Read a column of numbers, dates, date-times or text as moments.
+    """Read a column of numbers, dates, date-times or text as moments; arguments as in `reading`."""
+    return read_moments(column, reading(column.dtype, moment_facts(column), unit, rescue=rescue))
+
+
+def moment_facts(column: pl.Series) -> MomentFacts:
+    """What decides how a column, or a piece of one, is read."""
+    if isinstance(column.dtype, pl.Datetime) or column.dtype == pl.Date:
+        return MomentFacts(filled=column.count())
+    if column.dtype != pl.String:
+        return _magnitudes(column, MomentFacts(filled=column.count()))
+    text = column.str.strip_chars()
+    numbers = text.cast(pl.Float64, strict=False).fill_nan(None)
+    facts = MomentFacts(
+        filled=column.count(), integers=text.cast(pl.Int64, strict=False).count(), numbers=numbers.count()
+    )
+    return _magnitudes(numbers, facts)
+
+
+def reading(dtype: pl.DataType, facts: MomentFacts, unit: TimeUnit | None = None, *, rescue: bool = False) -> Reading:
+    """How a column of this type with these facts is read.
 
     ``unit`` states the unit of numbers. Without it, ``rescue`` reads single numbers of another magnitude than
     the column's median in their own unit. Date-times without a zone are UTC.
     """
+    if dtype == pl.Date:
+        return Reading("dates", read_as="dates")
+    if isinstance(dtype, pl.Datetime):
+        return Reading("date-times", read_as="date-times")
+    if dtype == pl.String and not (facts.numbers and facts.numbers * 2 >= facts.filled):
+        return Reading("text dates", read_as="text dates")
+    found = unit or facts.unit
+    read_as = f"{UNIT_NAMES[found]} ({'inferred' if unit is None else 'stated'})"
+    rescue = rescue and unit is None
+    if dtype != pl.String:
+        return Reading("numbers", found, read_as, rescue)
+    return Reading("integers as text" if facts.integers == facts.filled else "numbers as text", found, read_as, rescue)
+
+
+def read_moments(column: pl.Series, reading: Reading) -> Moments:
+    """Read a column, or any piece of it, as it was decided for the whole."""
     nothing = pl.repeat(False, len(column), eager=True)
-    if isinstance(column.dtype, pl.Datetime) or column.dtype == pl.Date:
+    if reading.form in ("dates", "date-times"):
         values = column.cast(pl.Datetime("ms", "UTC") if _zoned(column.dtype) else pl.Datetime("ms"))
-        return Moments(values.dt.epoch("ms"), "dates" if column.dtype == pl.Date else "date-times", nothing)
-    if column.dtype == pl.String:
-        numbers = _numbers(column)
-        if numbers.null_count() < len(numbers) and numbers.count() * 2 >= column.count():
-            moments = _from_numbers(numbers, unit, rescue=rescue)
-            if numbers.null_count() == column.null_count():
-                return moments
-            dates = text_dates(column)
-            return Moments(moments.values.fill_null(dates), moments.read_as, moments.rescaled)
-        return Moments(text_dates(column), "text dates", nothing)
-    return _from_numbers(column, unit, rescue=rescue)
-
-
-def unit_by_magnitude(column: pl.Series) -> TimeUnit:
-    """The unit of a numeric column, by its median."""
-    median = column.cast(pl.Float64).abs().median()
-    magnitude = 0.0 if median is None else float(median)  # type: ignore[arg-type]
-    return next((unit for unit, limit in _LIMITS if magnitude < limit), "ns")
+        return Moments(values.dt.epoch("ms"), reading.read_as, nothing)
+    if reading.form == "text dates":
+        return Moments(text_dates(column), reading.read_as, nothing)
+    if reading.form == "numbers":
+        return _from_numbers(column, reading)
+    text = column.str.strip_chars()
+    if reading.form == "integers as text":
+        return _from_numbers(text.cast(pl.Int64), reading)
+    numbers = text.cast(pl.Float64, strict=False).fill_nan(None)
+    moments = _from_numbers(numbers, reading)
+    if numbers.null_count() == column.null_count():
+        return moments
+    return Moments(moments.values.fill_null(text_dates(column)), moments.read_as, moments.rescaled)
 
 
 def _zoned(dtype: pl.DataType) -> bool:
     return isinstance(dtype, pl.Datetime) and dtype.time_zone is not None
 
 
-def _numbers(text: pl.Series) -> pl.Series:
-    whole = text.str.strip_chars().cast(pl.Int64, strict=False)
-    if whole.null_count() == text.null_count():
-        return whole
-    return text.str.strip_chars().cast(pl.Float64, strict=False).fill_nan(None)
+def _magnitudes(numbers: pl.Series, facts: MomentFacts) -> MomentFacts:
+    size = _finite(numbers).cast(pl.Float64).abs().drop_nulls().to_numpy()
+    number = np.searchsorted([limit for _, limit in _LIMITS], size, side="right")
+    ranges = [size[number == each] for each in range(4)]
+    return replace(
+        facts,
+        counts=tuple(len(each) for each in ranges),
+        smallest=tuple(float(each.min(initial=math.inf)) for each in ranges),
+        largest=tuple(float(each.max(initial=0.0)) for each in ranges),
+    )
 
 
-def _from_numbers(column: pl.Series, unit: TimeUnit | None, *, rescue: bool) -> Moments:
-    if not column.dtype.is_integer():
-        column = column.cast(pl.Float64)
-        column = column.set(~column.is_finite().fill_null(True), None)
-    stated = unit is not None
-    unit = unit or unit_by_magnitude(column)
-    values = _scale(column, unit)
+def _range_of(size: float) -> int:
+    return sum(size >= limit for _, limit in _LIMITS)
+
+
+def _finite(column: pl.Series) -> pl.Series:
+    if column.dtype.is_integer():
+        return column
+    column = column.cast(pl.Float64)
+    return column.set(~column.is_finite().fill_null(True), None)
+
+
+def _from_numbers(column: pl.Series, reading: Reading) -> Moments:
+    column = _finite(column)
+    values = _scale(column, reading.unit)
     rescaled = pl.repeat(False, len(column), eager=True)
-    if rescue and not stated:
+    if reading.rescue:
         size = column.cast(pl.Float64).abs()
         lower = 1e-300
-        for other, upper in (*_LIMITS, ("ns", float("inf"))):
+        for other, upper in (*_LIMITS, ("ns", math.inf)):
             rows = ((size >= lower) & (size < upper)).fill_null(False)
             lower = upper
-            if other != unit and rows.any():
+            if other != reading.unit and rows.any():
                 values = values.zip_with(~rows, _scale(column, other))
                 rescaled = rescaled | rows
-    read_as = f"{UNIT_NAMES[unit]} ({'stated' if stated else 'inferred'})"
-    return Moments(values, read_as, rescaled)
+    return Moments(values, reading.read_as, rescaled)
 
 
 def _scale(column: pl.Series, unit: TimeUnit) -> pl.Series:
