@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from palate.data import ANY_TYPE, INFERRED, SCHEMA_FILE, Dataset, Inspection, Role, Schema, inspect
-from palate.data.inspect import PartFigures
+from palate.data.advice import PartFigures
 from palate.errors import SchemaError
 
 _SPLIT_CAPTION = (

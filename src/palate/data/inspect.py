@@ -1,21 +1,18 @@
-"""The figures that say what a dataset is like, before anything is trained on it."""
+"""The figures that say what a dataset is like, before anything is trained on it, and what to do about them."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from palate.data.availability import AVAILABLE_FROM, available_from
-from palate.data.codes import repeats
+from palate.data.advice import AdviceConfig, Evidence, Finding, PartFigures, advise
+from palate.data.advice.wording import moment_text
 from palate.data.dataset import Dataset
 from palate.data.schema import Role
-from palate.data.split import HISTORY_LENGTH, Part, Split, is_target, queries, split
-from palate.errors import PalateError
-from palate.words import EVENT_TYPE, ITEM_ID, TIMESTAMP, USER_ID
+from palate.words import EVENT_TYPE, ITEM_ID
 
 _QUANTILES = {"p10": 0.1, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p90": 0.9, "p99": 0.99}
 
@@ -30,21 +27,6 @@ class EventType:
     target: bool
     repeat_share: float
     """Share of these events on an item that the member already had."""
-
-
-@dataclass(frozen=True)
-class PartFigures:
-    """One part of the split."""
-
-    events: int
-    targets: int
-    members: int
-    new_member_share: float | None
-    """Share of the targets of members without any earlier event; None in training."""
-    cold_item_share: float | None
-    """Share of the targets on items without a training event; None in training."""
-    unreachable_share: float | None
-    """Share of the targets on items that are not yet available at that moment; None in training."""
 
 
 @dataclass(frozen=True)
@@ -80,52 +62,50 @@ class Inspection:
     cuts: tuple[str, str] | None
     schema: dict[str, object]
     report: dict[str, object]
+    findings: tuple[Finding, ...]
+    """What to do about what was found, errors first."""
 
     def to_dict(self) -> dict[str, object]:
         """The figures as plain values, for JSON."""
         return asdict(self)
 
 
-def inspect(dataset: Dataset) -> Inspection:
-    """Count and describe; the schema's split is tried, and a split that fails is a note."""
-    events = dataset.events
-    lengths = np.diff(np.append(dataset.member_starts, events.height))
-    item_counts = events.group_by(ITEM_ID).len()["len"].to_numpy()
-    repeated = repeats(events)
-    pairs = events.height - int(repeated.sum())
-    top = np.sort(item_counts)[::-1][: max(1, round(len(item_counts) / 100))]
-    parts, note, cuts = _split_figures(dataset)
-    times = events[TIMESTAMP] if dataset.has_time else None
+def inspect(dataset: Dataset, config: AdviceConfig | None = None) -> Inspection:
+    """Count, describe and advise; the schema's split is tried, and a split that fails is a note and a finding.
+
+    ``config`` holds the thresholds of the advice.
+    """
+    evidence = Evidence(dataset, config)
+    events, counts = evidence.events, evidence.item_counts
+    pairs = events - int(evidence.repeated.sum())
+    top = np.sort(counts)[::-1][: max(1, round(len(counts) / 100))]
+    times = evidence.times if dataset.has_time else None
     described = dataset.items
     return Inspection(
-        events=events.height,
-        members=len(lengths),
-        items=len(item_counts),
+        events=events,
+        members=len(evidence.lengths),
+        items=len(counts),
         described_items=None if described is None else described.height,
         items_without_events=None
         if described is None
-        else described.height - int(described[ITEM_ID].is_in(events[ITEM_ID].unique().implode()).sum()),
+        else described.height - int(described[ITEM_ID].is_in(evidence.item_ids.implode()).sum()),
         described_members=None if dataset.users is None else dataset.users.height,
-        density=pairs / (len(lengths) * len(item_counts)),
-        repeat_share=float(repeated.to_numpy().mean()),
-        history_length=_distribution(lengths),
-        item_events=_distribution(item_counts),
-        top_item_share=float(top.sum() / events.height),
-        first_time=None if times is None else moment_text(int(times.to_numpy().min())),
-        last_time=None if times is None else moment_text(int(times.to_numpy().max())),
-        event_types=_event_types(dataset, repeated),
+        density=pairs / (len(evidence.lengths) * len(counts)),
+        repeat_share=float(evidence.repeated.mean()),
+        history_length=_distribution(evidence.lengths),
+        item_events=_distribution(counts),
+        top_item_share=float(top.sum() / events),
+        first_time=None if times is None else moment_text(int(times.min())),
+        last_time=None if times is None else moment_text(int(times.max())),
+        event_types=_event_types(evidence),
         missing=_missing(dataset),
-        split=parts,
-        split_note=note,
-        cuts=cuts,
+        split=evidence.parts.figures,
+        split_note=evidence.parts.note,
+        cuts=evidence.parts.cuts,
         schema=dataset.schema.model_dump(mode="json"),
         report=dataset.report.to_dict(),
+        findings=advise(evidence),
     )
-
-
-def moment_text(milliseconds: int) -> str:
-    """A moment as ISO 8601 text to the second, UTC."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _distribution(counts: npt.NDArray[np.int64]) -> dict[str, float]:
@@ -138,12 +118,13 @@ def _distribution(counts: npt.NDArray[np.int64]) -> dict[str, float]:
     }
 
 
-def _event_types(dataset: Dataset, repeated: pl.Series) -> tuple[EventType, ...]:
-    if EVENT_TYPE not in dataset.events.columns:
+def _event_types(evidence: Evidence) -> tuple[EventType, ...]:
+    events = evidence.dataset.events
+    if EVENT_TYPE not in events.columns:
         return ()
     table = (
-        dataset.events.select(EVENT_TYPE)
-        .with_columns(repeated.alias("repeated"), pl.Series("target", is_target(dataset)))
+        events.select(EVENT_TYPE)
+        .with_columns(pl.Series("repeated", evidence.repeated), pl.Series("target", evidence.target))
         .group_by(EVENT_TYPE)
         .agg(pl.len().alias("events"), pl.col("target").first(), pl.col("repeated").mean())
         .sort("events", EVENT_TYPE, descending=[True, False])
@@ -152,7 +133,7 @@ def _event_types(dataset: Dataset, repeated: pl.Series) -> tuple[EventType, ...]
         EventType(
             name=row[EVENT_TYPE],
             events=row["events"],
-            share=row["events"] / dataset.events.height,
+            share=row["events"] / events.height,
             target=row["target"],
             repeat_share=row["repeated"],
         )
@@ -171,46 +152,3 @@ def _missing(dataset: Dataset) -> dict[str, float]:
             if frame[name].null_count() and not ignored:
                 shares[f"{table}.{name}"] = frame[name].null_count() / frame.height
     return shares
-
-
-def _split_figures(
-    dataset: Dataset,
-) -> tuple[dict[str, PartFigures] | None, str | None, tuple[str, str] | None]:
-    try:
-        divided = split(dataset)
-    except PalateError as error:
-        return None, str(error), None
-    note = None
-    if divided.members_without_test:
-        note = f"{divided.members_without_test:,} members have fewer than three targets and only train"
-    cuts = None if divided.cuts is None else (moment_text(divided.cuts[0]), moment_text(divided.cuts[1]))
-    trained = dataset.events[ITEM_ID].gather(divided.rows(Part.TRAIN)).unique()
-    existing = available_from(dataset).select(ITEM_ID, AVAILABLE_FROM)
-    parts = {
-        part.name.lower(): _part_figures(dataset, divided, part, trained, existing)
-        for part in Part
-        if part == Part.TRAIN or divided.rule.kind != "none"
-    }
-    return parts, note, cuts
-
-
-def _part_figures(
-    dataset: Dataset, divided: Split, part: Part, trained: pl.Series, existing: pl.DataFrame
-) -> PartFigures:
-    asked = queries(dataset, divided, part)
-    rows = divided.rows(part)
-    members = dataset.events[USER_ID].gather(rows).n_unique()
-    if part == Part.TRAIN or not asked.height:
-        return PartFigures(len(rows), asked.height, members, None, None, None)
-    unreachable = 0.0
-    if dataset.has_time:
-        start = asked.join(existing, on=ITEM_ID, how="left", maintain_order="left")
-        unreachable = float((start[AVAILABLE_FROM] > start[TIMESTAMP]).fill_null(True).to_numpy().mean())
-    return PartFigures(
-        events=len(rows),
-        targets=asked.height,
-        members=members,
-        new_member_share=float((asked[HISTORY_LENGTH] == 0).to_numpy().mean()),
-        cold_item_share=float((~asked[ITEM_ID].is_in(trained.implode())).to_numpy().mean()),
-        unreachable_share=unreachable,
-    )
