@@ -14,6 +14,7 @@ from palate.cli.demo import demo_command
 from palate.cli.evaluate import evaluate_command
 from palate.cli.pretrain import pretrain_command
 from palate.cli.recommend import recommend_command
+from palate.cli.tokenize import tokenize_command
 from palate.errors import PalateError
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo_command)
 app.add_typer(data_app, name="data")
+app.command("tokenize")(tokenize_command)
 app.command("pretrain")(pretrain_command)
 app.command("evaluate")(evaluate_command)
 app.command("recommend")(recommend_command)

@@ -8,6 +8,7 @@ from palate.tokens.open_runs import OpenRuns, with_open_runs
 from palate.tokens.pack import Pack, PackConfig, pack, pack_in_order, rectangles
 from palate.tokens.store import TokenStore
 from palate.tokens.tokenizer import Tokenizer
+from palate.tokens.tradeoff import TradeOff, TradeOffs, trade_offs
 from palate.tokens.vocabulary import Vocabulary
 from palate.tokens.windows import WindowConfig, Windows, query_windows, training_windows
 
@@ -23,6 +24,8 @@ __all__ = [
     "TokenStore",
     "Tokenizer",
     "TokenizerConfig",
+    "TradeOff",
+    "TradeOffs",
     "Vocabulary",
     "WindowConfig",
     "Windows",
@@ -31,6 +34,7 @@ __all__ = [
     "pack_in_order",
     "query_windows",
     "rectangles",
+    "trade_offs",
     "training_windows",
     "with_open_runs",
 ]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palate.tokens.store import TokenStore
-from palate.tokens.windows import Windows
+from palate.tokens.windows import WindowConfig, Windows
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class OpenRuns:
 
 
 def with_open_runs(
-    windows: Windows, store: TokenStore, open_runs: OpenRuns, share: float, rng: np.random.Generator
+    windows: Windows, store: TokenStore, open_runs: OpenRuns, config: WindowConfig, rng: np.random.Generator
 ) -> Windows:
-    """The windows, of which ``share`` show the last run before their final target cut short, where there is one.
+    """The windows, of which a share show the last run before their final target cut short, where there is one.
 
     What lies between the cut run and the final target is the rest of the run, and no target, so each target still
     counts once.
@@ -50,9 +50,11 @@ def with_open_runs(
     asked = np.searchsorted(open_runs.asking, store.event[final])
     asked = np.minimum(asked, len(open_runs.asking) - 1)
     run = np.searchsorted(store.event, open_runs.run[asked])
-    chosen = rng.random(windows.number) < share
+    chosen = rng.random(windows.number) < config.open_runs
     chosen &= (place >= 0) & (open_runs.asking[asked] == store.event[final])
     chosen &= (run >= windows.first_target) & (run > windows.start)
+    # A beginning can have more tokens than the whole run.
+    chosen &= run - windows.start + (open_runs.stop - open_runs.start)[asked] <= config.context
     none = np.zeros(windows.number, np.int64)
     return Windows(
         start=windows.start,

@@ -91,14 +91,8 @@ class Tokenizer:
         The parts have one schema and one items table. Raises `SplitError` where no part has a training target, and
         `ConfigError` where runs are merged while the schema makes targets of events within them.
         """
-        schema, items, has_time = _common(parts)
-        if config.runs != "keep" and not schema.one_target_a_run:
-            raise ConfigError(
-                f"runs: {config.runs} makes one token of what the schema counts as several targets",
-                hint="set one_target_a_run: true in schema.yaml, so that the next different item is predicted",
-            )
-        merges = _learn_merges(parts, config) if config.runs == "merge" else None
-        bare = cls(config=config, schema=schema, has_time=has_time, merges=merges, fields=())
+        bare = cls.fit_merges(parts, config)
+        schema, has_time, items = bare.schema, bare.has_time, next(iter(parts()))[0].items
         targets = 0
 
         def training() -> Iterator[tuple[pl.DataFrame, NDArray[np.uint64]]]:
@@ -118,6 +112,18 @@ class Tokenizer:
         if not targets:
             raise SplitError("the training part has no target event", hint="change the split or the targets")
         return replace(bare, fields=fields)
+
+    @classmethod
+    def fit_merges(cls, parts: Callable[[], Iterable[tuple[Dataset, Split]]], config: TokenizerConfig) -> Tokenizer:
+        """A tokenizer without fields, which makes tokens and can't encode them yet."""
+        first, _ = next(iter(parts()))
+        if config.runs != "keep" and not first.schema.one_target_a_run:
+            raise ConfigError(
+                f"runs: {config.runs} makes one token of what the schema counts as several targets",
+                hint="set one_target_a_run: true in schema.yaml, so that the next different item is predicted",
+            )
+        merges = _learn_merges(parts, config) if config.runs == "merge" else None
+        return cls(config=config, schema=first.schema, has_time=first.has_time, merges=merges, fields=())
 
     def tokens(
         self,
@@ -311,12 +317,6 @@ def _read_field(folder: Path, entry: dict[str, object]) -> Field:
     return MultiCategoricalField(name=name, side=side, vocabulary=vocabulary, width=width)
 
 
-def _common(parts: Callable[[], Iterable[tuple[Dataset, Split]]]) -> tuple[Schema, pl.DataFrame | None, bool]:
-    """Schema and items table of a log in parts, and whether it has time."""
-    first, _ = next(iter(parts()))
-    return first.schema, first.items, first.has_time
-
-
 def _learn_merges(parts: Callable[[], Iterable[tuple[Dataset, Split]]], config: TokenizerConfig) -> Merges:
     learner = MergeLearner()
     for dataset, split in parts():
@@ -344,7 +344,8 @@ def _types(events: pl.DataFrame, merges: Merges) -> NDArray[np.int64]:
 
 
 def _part_starts(split: Split) -> NDArray[np.bool_]:
-    return np.diff(split.part, prepend=split.part[:1]) != 0
+    starts: NDArray[np.bool_] = np.diff(split.part, prepend=split.part[:1]) != 0
+    return starts
 
 
 def _within(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -354,12 +355,14 @@ def _within(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _member_starts(events: pl.DataFrame) -> NDArray[np.bool_]:
     """Whether each event is its member's first, ``[n]``."""
-    return (events[USER_ID] != events[USER_ID].shift()).fill_null(True).to_numpy()
+    starts: NDArray[np.bool_] = (events[USER_ID] != events[USER_ID].shift()).fill_null(True).to_numpy()
+    return starts
 
 
 def begins(first: NDArray[np.bool_]) -> NDArray[np.int64]:
     """The row at which each row's history begins; ``first`` [n] are the first rows of histories."""
-    return np.maximum.accumulate(np.where(first, np.arange(len(first)), 0))
+    rows: NDArray[np.int64] = np.maximum.accumulate(np.where(first, np.arange(len(first)), 0))
+    return rows
 
 
 def _file_name(name: str) -> str:

@@ -86,7 +86,7 @@ class BatchPlanner:
         rng = np.random.default_rng([self._config.seed, number])
         windows = training_windows(self._begin, self._end, self._config.windows, rng)
         if self._open_runs is not None:
-            windows = with_open_runs(windows, self._store, self._open_runs, self._config.windows.open_runs, rng)
+            windows = with_open_runs(windows, self._store, self._open_runs, self._config.windows, rng)
         packs = list(pack(windows.lengths, self._config.packing, rng))
         return EpochPlan(windows=windows, packs=packs)
 
