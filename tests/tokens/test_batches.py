@@ -44,6 +44,15 @@ def test_every_target_counts_once_an_epoch(lengths: list[int], context: int, dat
     assert (counts == 1).all()
 
 
+@given(lengths_of, st.integers(1, 30))
+def test_truncating_leaves_the_last_window_of_each_member(lengths: list[int], context: int) -> None:
+    begin, end = histories(lengths)
+    windows = training_windows(begin, end, WindowConfig(context=context, last_only=True), np.random.default_rng(0))
+    there = np.array(lengths) > 0
+    assert windows.stop.tolist() == end[there].tolist()
+    assert windows.start.tolist() == np.maximum(begin, end - context)[there].tolist()
+
+
 @given(lengths_of, st.integers(1, 30), st.integers(1, 3))
 def test_no_member_has_more_windows_than_allowed(lengths: list[int], context: int, most: int) -> None:
     begin, end = histories(lengths)

@@ -11,6 +11,7 @@ from palate.tokens.tokenizer import Tokenizer
 from palate.tokens.tradeoff import TradeOff, TradeOffs, trade_offs
 from palate.tokens.vocabulary import Vocabulary
 from palate.tokens.windows import WindowConfig, Windows, query_windows, training_windows
+from palate.tokens.writer import StoreWriter
 
 __all__ = [
     "Batch",
@@ -21,6 +22,7 @@ __all__ = [
     "PackConfig",
     "Rectangle",
     "Side",
+    "StoreWriter",
     "TokenStore",
     "Tokenizer",
     "TokenizerConfig",

@@ -41,7 +41,7 @@ class TokenStore(NamedTuple):
 
     def write(self, path: Path) -> None:
         """Save as one uncompressed Arrow file that can be mapped."""
-        columns = {name: _to_arrow(array) for name, array in self._asdict().items()}
+        columns = {name: to_arrow(array) for name, array in self._asdict().items()}
         table = pa.table({name: column for name, column in columns.items() if column is not None})
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table, max_chunksize=max(len(table), 1))
@@ -64,7 +64,7 @@ class TokenStore(NamedTuple):
         )
 
 
-def _to_arrow(array: NDArray[Any]) -> pa.Array | None:
+def to_arrow(array: NDArray[Any]) -> pa.Array | None:
     """A column; a matrix as lists of fixed size, none where it has no columns."""
     if array.ndim == 1:
         return pa.array(array)

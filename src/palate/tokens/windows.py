@@ -23,6 +23,8 @@ class WindowConfig(Config):
     """Most rows of a window."""
     overlap: int = Field(default=0, ge=0)
     """Rows of context without targets at the start of a window, where the history has them."""
+    last_only: bool = False
+    """Learn only from the last window of each member: histories are truncated, as many recommenders do."""
     open_runs: float = Field(default=0.25, ge=0, le=1)
     """Share of windows whose last run before the final target is shown cut short, where runs are merged."""
     windows_per_member: int | None = Field(default=None, ge=1)
@@ -70,6 +72,8 @@ def training_windows(
     With stride s = context - overlap and a random offset o in [0, s), a history longer than the context has the
     stretches [0, o), [o, o + s), [o + s, o + 2s), … ; a shorter one is a single window.
     """
+    if config.last_only:
+        begin = np.maximum(begin, end - config.context)
     length = end - begin
     stride = config.context - config.overlap
     offset = np.where(length > config.context, rng.integers(0, stride, size=len(length)), 0)
