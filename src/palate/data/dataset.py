@@ -51,8 +51,7 @@ class Dataset:
         doesn't fit, and with ``strict`` a `StrictError` that lists every repair.
         """
         findings = Findings()
-        tables = read_folder(folder, findings, with_schema=schema is None)
-        return cls._build(tables, schema, findings, strict=strict)
+        return cls._build(read_folder(folder, findings, schema), findings, strict=strict)
 
     @classmethod
     def from_frames(
@@ -66,7 +65,7 @@ class Dataset:
     ) -> Self:
         """Take Polars (also lazy), pandas or Arrow frames; errors as in `from_folder`."""
         findings = Findings()
-        return cls._build(read_frames(events, items, users, findings), schema, findings, strict=strict)
+        return cls._build(read_frames(events, items, users, findings, schema), findings, strict=strict)
 
     @property
     def has_time(self) -> bool:
@@ -83,9 +82,9 @@ class Dataset:
         return replace(self, schema=self.schema.model_copy(update={"split": rule}))
 
     @classmethod
-    def _build(cls, tables: Tables, schema: Schema | None, findings: Findings, *, strict: bool) -> Self:
-        source = tables.schema_source if schema is None else "schema given"
-        schema = schema or tables.schema or Schema()
+    def _build(cls, tables: Tables, findings: Findings, *, strict: bool) -> Self:
+        source = tables.schema_source
+        schema = tables.schema or Schema()
         events, items, users = tables.events, tables.items, tables.users
         given = [table for table in (events, items, users) if table is not None]
         rows_read = events.frame.height

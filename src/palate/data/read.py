@@ -37,13 +37,27 @@ class Tables:
     """The folder, or "frames"."""
 
 
-def read_folder(folder: Path | str, findings: Findings, *, with_schema: bool = True) -> Tables:
-    """Read a data folder, and its schema unless one is stated; what can't be read is a named error with the file."""
+@dataclass(frozen=True)
+class FoundFiles:
+    """The files of a data folder."""
+
+    events: Path
+    items: Path | None
+    users: Path | None
+    schema: Schema | None
+    schema_source: str
+
+
+def find_files(folder: Path | str, schema: Schema | None = None) -> FoundFiles:
+    """Look what a data folder holds; ``schema`` takes the place of its schema.yaml.
+
+    Raises a `MissingTableError` without an events table, a `SchemaError` for a schema.yaml that can't be read.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         what = "a file, not a folder" if folder.exists() else "no such folder"
         raise MissingTableError(f"{folder}: {what}", hint="give the folder that holds events.parquet or events.csv")
-    events = _read_table(folder, "events", findings)
+    events = _table_path(folder, "events")
     if events is None:
         found = sorted(path.name for path in folder.iterdir())
         shown = f"; it holds {', '.join(found[:8])}" if found else "; it is empty"
@@ -51,32 +65,45 @@ def read_folder(folder: Path | str, findings: Findings, *, with_schema: bool = T
             f"{folder}: no events table{shown}", hint="it must be called events.parquet, events.csv or events.csv.gz"
         )
     schema_file = folder / SCHEMA_FILE
-    schema = Schema.from_yaml(schema_file) if with_schema and schema_file.exists() else None
-    source = INFERRED if schema is None else str(schema_file)
-    return Tables(
-        events,
-        _read_table(folder, "items", findings),
-        _read_table(folder, "users", findings),
-        schema,
-        source,
-        str(folder),
+    source = INFERRED
+    if schema is not None:
+        source = "schema given"
+    elif schema_file.exists():
+        schema, source = Schema.from_yaml(schema_file), str(schema_file)
+    return FoundFiles(events, _table_path(folder, "items"), _table_path(folder, "users"), schema, source)
+
+
+def read_folder(folder: Path | str, findings: Findings, schema: Schema | None = None) -> Tables:
+    """Read a data folder; what can't be read is a named error with the file. Other errors as `find_files`."""
+    files = find_files(folder, schema)
+    events = _read_table(files.events, "events", findings)
+    items, users = read_small_tables(files, findings)
+    return Tables(events, items, users, files.schema, files.schema_source, str(folder))
+
+
+def read_small_tables(files: FoundFiles, findings: Findings) -> tuple[Table | None, Table | None]:
+    """Items and users, where they exist."""
+    return (
+        None if files.items is None else _read_table(files.items, "items", findings),
+        None if files.users is None else _read_table(files.users, "users", findings),
     )
 
 
-def read_frames(events: object, items: object, users: object, findings: Findings) -> Tables:
+def read_frames(
+    events: object, items: object, users: object, findings: Findings, schema: Schema | None = None
+) -> Tables:
     """Take frames of Polars, pandas or Arrow; anything else is a `ColumnTypeError`."""
     return Tables(
         _from_frame(events, "events", findings),
         None if items is None else _from_frame(items, "items", findings),
         None if users is None else _from_frame(users, "users", findings),
-        None,
-        INFERRED,
+        schema,
+        INFERRED if schema is None else "schema given",
         "frames",
     )
 
 
-def table_path(folder: Path, name: TableName) -> Path | None:
-    """The file of a table; two of them are a `DataError`."""
+def _table_path(folder: Path, name: TableName) -> Path | None:
     paths = [path for suffix in _FORMATS if (path := folder / f"{name}{suffix}").is_file()]
     if len(paths) > 1:
         raise DataError(
@@ -85,10 +112,7 @@ def table_path(folder: Path, name: TableName) -> Path | None:
     return paths[0] if paths else None
 
 
-def _read_table(folder: Path, name: TableName, findings: Findings) -> Table | None:
-    path = table_path(folder, name)
-    if path is None:
-        return None
+def _read_table(path: Path, name: TableName, findings: Findings) -> Table:
     if path.suffix == ".parquet":
         return _table(_read_parquet(path), name, str(path), findings)
     frame, malformed = read_csv(path)

@@ -186,6 +186,12 @@ class Findings:
                 whole.rows += part.rows
         self._found += merged
 
+    def absorb(self, other: Findings) -> None:
+        """Add all that was found elsewhere, notes too."""
+        self._found += other._found
+        for text in other.notes:
+            self.note(text)
+
     def tell(self, fault: Fault, different: int) -> None:
         """Fill in how many different values a fault has."""
         for each in self._found:

@@ -88,7 +88,7 @@ def typed_ids(table: Table, column: str) -> Table:
 def id_facts(table: Table, column: str) -> IdFacts:
     """What is wrong with the ids of a table, or of a piece of it."""
     values = table.frame[column]
-    if _is_id_type(values.dtype):
+    if is_id_type(values.dtype):
         return IdFacts()
     wrong = values.is_not_null()
     if values.dtype == pl.Float64:
@@ -117,7 +117,8 @@ def cast_ids(table: Table, column: str) -> Table:
     return table.with_columns(pl.col(column).cast(pl.Int64 if dtype == pl.Float64 else pl.String))
 
 
-def _is_id_type(dtype: pl.DataType) -> bool:
+def is_id_type(dtype: pl.DataType) -> bool:
+    """Whether values of this type are ids as they are."""
     return dtype in (pl.Int64, pl.String, pl.Null)
 
 

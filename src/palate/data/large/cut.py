@@ -1,0 +1,127 @@
+"""The last stage: sorted ranges cut into parts by a rule that knows nothing of ranges, and written as Parquet.
+
+A member belongs to the part whose number is the row of the member's first event, counted from the beginning of the
+log, divided by the rows of a part. So a part holds whole members, and is the same however the log was worked on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+
+from palate.data.large.frames import batch_rows, read_frames
+from palate.data.large.journal import Journal, Line, sha256, whole_file
+from palate.data.large.parallel import Progress, as_completed
+from palate.data.large.sort import sorted_path
+from palate.words import TIMESTAMP, USER_ID
+
+STAGE: Final = "writing the parts"
+_ROW_GROUP: Final = 1 << 18
+
+
+@dataclass(frozen=True)
+class _Slice:
+    """Rows of a range."""
+
+    range: int
+    first: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A part: where its rows come from."""
+
+    number: int
+    first: int
+    """Row of its first event, from the beginning of the log."""
+    slices: tuple[_Slice, ...]
+
+
+def write_parts(
+    journal: Journal,
+    rows: Sequence[int],
+    *,
+    settled: bool,
+    part_rows: int,
+    target: Path,
+    workers: int,
+    progress: Progress,
+) -> list[Line]:
+    """Write all parts that are not yet done, and describe them; ``rows`` are those of each range."""
+    plans = _plans(journal, rows, settled=settled, part_rows=part_rows)
+    done = journal.done("part")
+    progress(STAGE, len(done), len(plans))
+    waiting = [plan for plan in plans if plan.number not in done]
+    for plan, result in as_completed(lambda plan: _write(journal, plan, settled, target), waiting, workers=workers):
+        journal.write("part", result, plan.number)
+        progress(STAGE, len(journal.done("part")), len(plans))
+    lines = [line for plan in plans if (line := journal.get("part", plan.number)) is not None]
+    assert len(lines) == len(plans), "every part is done"
+    return lines
+
+
+def write_parquet(frame: pl.DataFrame, path: Path) -> None:
+    """A Parquet file whose bytes depend on the content alone; it appears whole."""
+    table = frame.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    with whole_file(path) as partial:
+        pq.write_table(table, partial, compression="zstd", row_group_size=_ROW_GROUP)
+
+
+def _plans(journal: Journal, rows: Sequence[int], *, settled: bool, part_rows: int) -> list[_Plan]:
+    cuts: list[tuple[int, int, int, int]] = []
+    for number, (first, count) in enumerate(zip(accumulate(rows, initial=0), rows, strict=False)):
+        if not count:
+            continue
+        users = read_frames(sorted_path(journal, number, settled=settled), columns=[USER_ID])[USER_ID]
+        starts = np.flatnonzero((users != users.shift()).fill_null(True).to_numpy())
+        part = (starts + first) // part_rows
+        begins = np.flatnonzero(np.diff(part, prepend=-1))
+        places = [*starts[begins].tolist(), count]
+        cuts += [
+            (int(part[begin]), number, place, end - place)
+            for begin, (place, end) in zip(begins, pairwise(places), strict=True)
+        ]
+    slices: dict[int, list[_Slice]] = {}
+    for name, number, place, length in cuts:
+        slices.setdefault(name, []).append(_Slice(number, place, length))
+    plans: list[_Plan] = []
+    first = 0
+    for number, each in enumerate(slices.values()):
+        plans.append(_Plan(number, first, tuple(each)))
+        first += sum(piece.rows for piece in each)
+    return plans
+
+
+def _write(journal: Journal, plan: _Plan, settled: bool, target: Path) -> Line:
+    frame = pl.concat([_rows(sorted_path(journal, each.range, settled=settled), each) for each in plan.slices])
+    name = f"events/part-{plan.number:05d}.parquet"
+    write_parquet(frame, target / name)
+    users = frame[USER_ID]
+    line: dict[str, Any] = {
+        "file": name,
+        "first_row": plan.first,
+        "rows": frame.height,
+        "members": users.n_unique(),
+        "first_member": users[0],
+        "last_member": users[-1],
+        "sha256": sha256(target / name),
+    }
+    if TIMESTAMP in frame.columns:
+        line |= {"first_time": frame[TIMESTAMP].min(), "last_time": frame[TIMESTAMP].max()}
+    return line
+
+
+def _rows(path: Path, wanted: _Slice) -> pl.DataFrame:
+    ends = list(accumulate(batch_rows(path)))
+    first = next(number for number, end in enumerate(ends) if end > wanted.first)
+    last = next(number for number, end in enumerate(ends) if end >= wanted.first + wanted.rows)
+    before = ends[first - 1] if first else 0
+    return read_frames(path, range(first, last + 1)).slice(wanted.first - before, wanted.rows)
