@@ -28,6 +28,7 @@ from palate.foundation import FoundationModel
 from palate.simulate import preset, simulate
 from palate.tokens import PackConfig, Tokenizer, TokenizerConfig, WindowConfig
 from palate.train import PretrainConfig, measure, pretrain
+from palate.train.material import Material
 from palate.train.plan import BatchPlanner
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -67,8 +68,8 @@ def run(dataset: Dataset, config: PretrainConfig, budget: int) -> dict[str, floa
     """Train on about ``budget`` rows, and measure."""
     division = split(dataset)
     tokenizer = Tokenizer.fit(dataset, division, config.tokenizer)
-    store = tokenizer.encode(dataset, division)
-    planner = BatchPlanner(store, tokenizer, division, config)
+    material = Material.of(tokenizer, dataset, division)
+    store, planner = material.store, BatchPlanner(material, tokenizer, config)
     rows = int(planner.epoch(0).windows.lengths.sum())
     epochs = max(round(budget / rows), 1)
     every = max(epochs // 10, 1)

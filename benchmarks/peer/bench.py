@@ -31,6 +31,7 @@ from palate.data import Dataset, Part, split
 from palate.model import ModelConfig, TransformerConfig
 from palate.tokens import Tokenizer
 from palate.train import PretrainConfig, new_model
+from palate.train.material import Material
 from palate.train.optimizer import build_optimizer
 from palate.train.plan import BatchPlanner
 
@@ -57,7 +58,7 @@ def palate_rate(dataset: Dataset, config: PretrainConfig, steps: int) -> dict[st
     """Targets of a pass over the seconds that its batches take, by the median seconds a target slot of timed steps."""
     division = split(dataset)
     tokenizer = Tokenizer.fit(dataset, division, config.tokenizer)
-    planner = BatchPlanner(tokenizer.encode(dataset, division), tokenizer, division, config)
+    planner = BatchPlanner(Material.of(tokenizer, dataset, division), tokenizer, config)
     plan = planner.epoch(0)
     model = new_model(config, tokenizer).train()
     optimizer = build_optimizer(model, config.optimizer)

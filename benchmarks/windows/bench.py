@@ -26,6 +26,7 @@ from palate.foundation import FoundationModel
 from palate.simulate import preset, simulate
 from palate.tokens import Tokenizer, TokenizerConfig, WindowConfig
 from palate.train import PretrainConfig, measure, pretrain
+from palate.train.material import Material
 from palate.train.plan import BatchPlanner
 
 VARIANTS = {
@@ -45,7 +46,7 @@ def run(dataset: Dataset, config: PretrainConfig, budget: int) -> dict[str, floa
     """Train on about ``budget`` rows, and measure."""
     division = split(dataset)
     tokenizer = Tokenizer.fit(dataset, division, config.tokenizer)
-    planner = BatchPlanner(tokenizer.encode(dataset, division), tokenizer, division, config)
+    planner = BatchPlanner(Material.of(tokenizer, dataset, division), tokenizer, config)
     plan = planner.epoch(0)
     rows, targets = int(plan.windows.lengths.sum()), planner.figures(plan).targets
     epochs = max(round(budget / rows), 1)

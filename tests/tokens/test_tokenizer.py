@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from palate.data import Dataset, Part, split
 from palate.errors import ColumnTypeError
-from palate.tokens import Side, Tokenizer, TokenizerConfig, TokenStore, Vocabulary
+from palate.tokens import Side, Tokenizer, TokenizerConfig, Vocabulary
 from palate.words import FIRST_KNOWN, PADDING, UNKNOWN
 from tests.tokens.conftest import service
 
@@ -94,12 +94,6 @@ def test_a_tokenizer_is_read_as_it_was_written(dataset: Dataset, tmp_path: Path)
     again = Tokenizer.read(tmp_path)
     assert again.specs == tokenizer.specs
     assert again.encode(dataset).digest() == tokenizer.encode(dataset).digest()
-
-
-def test_a_store_is_mapped_as_it_was_written(dataset: Dataset, tmp_path: Path) -> None:
-    store = Tokenizer.fit(dataset, split(dataset), TokenizerConfig()).encode(dataset)
-    store.write(tmp_path / "tokens.arrow")
-    assert TokenStore.open(tmp_path / "tokens.arrow").digest() == store.digest()
 
 
 def test_columns_that_are_missing_are_unknown() -> None:

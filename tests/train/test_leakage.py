@@ -11,6 +11,7 @@ from palate.model import ModelConfig, SasRecConfig, TransformerConfig
 from palate.tokens import Batch, Rectangle, Tokenizer, TokenizerConfig, Windows, assemble
 from palate.tokens.pack import Pack
 from palate.train import PretrainConfig, new_model
+from palate.train.material import Material
 from palate.train.plan import BatchPlanner
 
 
@@ -75,7 +76,7 @@ def test_what_comes_after_the_cut_changes_no_training_batch(has_time: bool, seed
     batches = []
     for each in (dataset, changed):
         tokenizer = Tokenizer.fit(each, division, config.tokenizer)
-        planner = BatchPlanner(tokenizer.encode(each, division), tokenizer, division, config)
+        planner = BatchPlanner(Material.of(tokenizer, each, division), tokenizer, config)
         plan = planner.epoch(0)
         batches.append([planner.batch(plan, number) for number in range(len(plan.packs))])
     assert len(batches[0]) == len(batches[1]) > 0

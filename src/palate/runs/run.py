@@ -12,7 +12,6 @@ import yaml
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from palate.data import Dataset
 from palate.errors import ConfigError, DamagedRunError, RunError
 from palate.model import ModelConfig, SequenceModel, build_model
 from palate.runs.files import verify, whole_folder
@@ -61,7 +60,7 @@ def write_run(
     *,
     config: str,
     tokenizer: Tokenizer,
-    dataset: Dataset,
+    items: pl.DataFrame | None,
     model: Mapping[str, Tensor],
     optimizer: Mapping[str, Tensor],
     metrics: str,
@@ -75,7 +74,7 @@ def write_run(
     with whole_folder(target, format_version=FORMAT) as aside:
         (aside / "config.yaml").write_text(config, encoding="utf-8")
         tokenizer.write(aside)
-        catalogue(tokenizer, dataset).write_parquet(aside / "catalogue.parquet")
+        catalogue(tokenizer, items).write_parquet(aside / "catalogue.parquet")
         save_file({name: tensor.contiguous() for name, tensor in model.items()}, aside / "model.safetensors")
         save_file({name: tensor.contiguous() for name, tensor in optimizer.items()}, aside / "optimizer.safetensors")
         (aside / "metrics.json").write_text(metrics, encoding="utf-8")
@@ -86,9 +85,9 @@ def write_run(
             path.write_bytes(content)
 
 
-def catalogue(tokenizer: Tokenizer, dataset: Dataset) -> pl.DataFrame:
+def catalogue(tokenizer: Tokenizer, items: pl.DataFrame | None) -> pl.DataFrame:
     """Items known to the run in the order of their indices: counts, launch and all metadata."""
     table = tokenizer.items.table.rename({"value": ITEM_ID})
-    if dataset.items is None:
+    if items is None:
         return table
-    return table.join(dataset.items, on=ITEM_ID, how="left", maintain_order="left")
+    return table.join(items, on=ITEM_ID, how="left", maintain_order="left")

@@ -2,6 +2,7 @@
 
 from palate.tokens.assemble import assemble
 from palate.tokens.batch import Batch, FieldSpec, Rectangle, Side
+from palate.tokens.columns import Columns
 from palate.tokens.config import TokenizerConfig
 from palate.tokens.merges import Merges
 from palate.tokens.open_runs import OpenRuns, with_open_runs
@@ -11,10 +12,10 @@ from palate.tokens.tokenizer import Tokenizer
 from palate.tokens.tradeoff import TradeOff, TradeOffs, trade_offs
 from palate.tokens.vocabulary import Vocabulary
 from palate.tokens.windows import WindowConfig, Windows, query_windows, training_windows
-from palate.tokens.writer import StoreWriter
 
 __all__ = [
     "Batch",
+    "Columns",
     "FieldSpec",
     "Merges",
     "OpenRuns",
@@ -22,7 +23,6 @@ __all__ = [
     "PackConfig",
     "Rectangle",
     "Side",
-    "StoreWriter",
     "TokenStore",
     "Tokenizer",
     "TokenizerConfig",

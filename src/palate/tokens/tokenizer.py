@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -255,6 +256,16 @@ class Tokenizer:
         if not self.has_time:
             return np.full(len(time), self.items.size, dtype=np.int64)
         return np.searchsorted(self.items.table["launch"].to_numpy(), time, side="right") + FIRST_KNOWN
+
+    def digest(self) -> str:
+        """A hash of everything that decides what it makes of a log."""
+        digest = hashlib.sha256(repr((self.config, self.schema, self.has_time, self.merges)).encode())
+        for field in self.fields:
+            if isinstance(field, NumericField):
+                digest.update(repr(field).encode())
+            elif isinstance(field, CategoricalField | MultiCategoricalField):
+                digest.update(f"{field.name} {field.side} {field.width} {field.vocabulary.digest()}".encode())
+        return digest.hexdigest()
 
     def write(self, folder: Path) -> None:
         """Write ``tokenizer.json``, ``schema.yaml`` and ``vocabulary/*.parquet`` into ``folder``."""

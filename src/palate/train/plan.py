@@ -10,14 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from palate.data import Part, Split
-from palate.errors import SplitError
 from palate.tokens import (
     Batch,
-    OpenRuns,
     Pack,
     Tokenizer,
-    TokenStore,
     Windows,
     assemble,
     pack,
@@ -25,6 +21,7 @@ from palate.tokens import (
     with_open_runs,
 )
 from palate.train.config import PretrainConfig
+from palate.train.material import Material
 
 
 class Figures(NamedTuple):
@@ -46,14 +43,14 @@ class EpochPlan:
     windows: Windows
     packs: list[Pack]
 
-    def figures(self, store: TokenStore, open_runs: OpenRuns | None = None) -> Figures:
+    def figures(self, material: Material) -> Figures:
         """Count what the epoch holds."""
         lengths = self.windows.lengths
         slots = sum(b * length for pack in self.packs for b, length in pack.rectangles)
         pairs = sum(b * length**2 for pack in self.packs for b, length in pack.rectangles)
-        targets = _targets(store.target, self.windows.first_target, self.windows.stop)
-        if open_runs is not None and self.windows.tail is not None:
-            targets += _targets(open_runs.store.target, *self.windows.tail)
+        targets = _targets(material.store.target, self.windows.first_target, self.windows.stop)
+        if material.open_runs is not None and self.windows.tail is not None:
+            targets += _targets(material.open_runs.store.target, *self.windows.tail)
         return Figures(
             windows=self.windows.number,
             targets=targets,
@@ -66,43 +63,34 @@ class EpochPlan:
 class BatchPlanner:
     """Plans epochs over the training events of a store."""
 
-    def __init__(
-        self,
-        store: TokenStore,
-        tokenizer: Tokenizer,
-        split: Split,
-        config: PretrainConfig,
-        *,
-        open_runs: OpenRuns | None = None,
-    ) -> None:
-        self._store = store
-        self._open_runs = open_runs
+    def __init__(self, material: Material, tokenizer: Tokenizer, config: PretrainConfig) -> None:
+        self._material = material
         self._tokenizer = tokenizer
         self._config = config
-        self._begin, self._end = _training_rows(store, split)
 
     def epoch(self, number: int) -> EpochPlan:
         """The plan of epoch ``number``; the same every time it is asked for."""
+        material = self._material
         rng = np.random.default_rng([self._config.seed, number])
-        windows = training_windows(self._begin, self._end, self._config.windows, rng)
-        if self._open_runs is not None:
-            windows = with_open_runs(windows, self._store, self._open_runs, self._config.windows, rng)
+        windows = training_windows(material.begin, material.end, self._config.windows, rng)
+        if material.open_runs is not None:
+            windows = with_open_runs(windows, material.store, material.open_runs, self._config.windows, rng)
         packs = list(pack(windows.lengths, self._config.packing, rng))
         return EpochPlan(windows=windows, packs=packs)
 
     def figures(self, plan: EpochPlan) -> Figures:
         """What the epoch holds."""
-        return plan.figures(self._store, self._open_runs)
+        return plan.figures(self._material)
 
     def batch(self, plan: EpochPlan, number: int) -> Batch:
         """Batch ``number`` of an epoch."""
         batch, _ = assemble(
-            self._store,
+            self._material.store,
             plan.windows,
             plan.packs[number],
             post_columns=self._tokenizer.post_columns,
             post_values=self._tokenizer.post_values,
-            tails=None if self._open_runs is None else self._open_runs.store,
+            tails=None if self._material.open_runs is None else self._material.open_runs.store,
         )
         return batch
 
@@ -111,15 +99,3 @@ def _targets(target: NDArray[np.int32], start: NDArray[np.int64], stop: NDArray[
     """Targets in the rows ``[start, stop)``."""
     before = np.concatenate([[0], np.cumsum(target > 0)])
     return int((before[stop] - before[start]).sum())
-
-
-def _training_rows(store: TokenStore, split: Split) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First row of each member who has a training target, and the row behind the last such target.
-
-    A member's training events come first, so these rows are a prefix of the history.
-    """
-    target = np.flatnonzero((store.target > 0) & (split.part[store.event] == Part.TRAIN))
-    if not len(target):
-        raise SplitError("the training part has no target event", hint="change the split or the targets")
-    begin, last = np.unique(store.begin[target][::-1], return_index=True)
-    return begin, target[len(target) - 1 - last] + 1

@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from palate.data import Dataset, Part, Split, split
+from palate.data import Dataset, Part, Split
 from palate.errors import RunExistsError, UnfinishedRunError
 from palate.model import SequenceModel, build_model
 from palate.rank.model_scorer import ModelScorer
 from palate.runs import Run, model_card, write_run
-from palate.tokens import Tokenizer, TokenStore
+from palate.tokens import Tokenizer
 from palate.train.config import PretrainConfig
+from palate.train.log import Log, WholeLog
 from palate.train.loop import Trainer
+from palate.train.material import Material
 from palate.train.measure import measure
 from palate.train.plan import BatchPlanner
 from palate.train.report import Reporter, TensorBoardReporter
@@ -26,14 +29,14 @@ from palate.train.validate import Validator
 
 
 def pretrain(
-    dataset: Dataset,
+    data: Dataset | Log,
     out: Path | str,
     config: PretrainConfig | None = None,
     *,
     resume: bool = False,
     reporters: Sequence[Reporter] = (),
 ) -> Run:
-    """Train on the dataset's training part, choose the weights on its validation part, and seal a run at ``out``.
+    """Train on the data's training part, choose the weights on its validation part, and seal a run at ``out``.
 
     While it trains, ``out``.training holds checkpoints; killed at any moment, ``resume`` goes on from there and ends
     with the same weights; a finished run is read. Raises `RunExistsError` where ``out`` is taken, `UnfinishedRunError`
@@ -54,29 +57,23 @@ def pretrain(
         )
     work.mkdir(parents=True, exist_ok=True)
 
-    division = split(dataset)
-    tokenizer = Tokenizer.fit(dataset, division, config.tokenizer)
-    encoded = tokenizer.encode(dataset, division)
-    open_runs = None if tokenizer.merges is None else tokenizer.open_runs(dataset, division)
-    digest = encoded.digest()
-    store = _mapped(encoded, work / "tokens.arrow")
+    log = WholeLog(data) if isinstance(data, Dataset) else data
+    tokenizer = Tokenizer.fit_parts(log.parts, config.tokenizer)
+    material = Material.write(tokenizer, log.parts, work / "tokens", source=log.source)
     model = new_model(config, tokenizer)
-    validator = None
-    if (division.part == Part.VALIDATION).any():
-        scorer = ModelScorer(model, tokenizer, dataset, context=config.windows.context, store=store)
-        validator = Validator(scorer, dataset, division, config.validation, seed=config.seed)
+    validation = _Validation.of(log, material, model, tokenizer, config)
     trainer = Trainer(
         config,
         model,
-        BatchPlanner(store, tokenizer, division, config, open_runs=open_runs),
-        validator,
+        BatchPlanner(material, tokenizer, config),
+        None if validation is None else validation.validator,
         checkpoints=work / "checkpoints",
-        data=digest,
+        data=material.store.digest(),
         reporters=(*reporters, TensorBoardReporter(work / "tensorboard")),
     )
     trainer.restore()
     state = trainer.run()
-    _seal(out, work, config, tokenizer, dataset, division, store, model, trainer, state)
+    _seal(out, work, config, tokenizer, log, validation, model, trainer, state)
     shutil.rmtree(work)
     return Run.read(out)
 
@@ -91,10 +88,27 @@ def new_model(config: PretrainConfig, tokenizer: Tokenizer) -> SequenceModel:
     return model
 
 
-def _mapped(encoded: TokenStore, path: Path) -> TokenStore:
-    """The store, read from disk as it is used: its pages need not stay in memory."""
-    encoded.write(path)
-    return TokenStore.open(path)
+@dataclass(frozen=True)
+class _Validation:
+    """Members whose validation targets are ranked."""
+
+    dataset: Dataset
+    split: Split
+    scorer: ModelScorer
+    validator: Validator
+
+    @classmethod
+    def of(
+        cls, log: Log, material: Material, model: SequenceModel, tokenizer: Tokenizer, config: PretrainConfig
+    ) -> _Validation | None:
+        held_out = log.held_out(config.validation.targets, config.seed)
+        if held_out is None:
+            return None
+        dataset, division = held_out
+        store = material.store if dataset.events.height == log.events else tokenizer.encode(dataset, division)
+        scorer = ModelScorer(model, tokenizer, dataset, context=config.windows.context, store=store)
+        validator = Validator(scorer, dataset, division, config.validation, seed=config.seed)
+        return cls(dataset, division, scorer, validator)
 
 
 def _seal(
@@ -102,16 +116,17 @@ def _seal(
     work: Path,
     config: PretrainConfig,
     tokenizer: Tokenizer,
-    dataset: Dataset,
-    division: Split,
-    store: TokenStore,
+    log: Log,
+    validation: _Validation | None,
     model: SequenceModel,
     trainer: Trainer,
     state: TrainingState,
 ) -> None:
     """Measure the validation part and write the run folder."""
-    scorer = ModelScorer(model, tokenizer, dataset, context=config.windows.context, store=store)
-    figures = measure(scorer, dataset, division, Part.VALIDATION)
+    figures = None
+    if validation is not None:
+        figures = measure(validation.scorer, validation.dataset, validation.split, Part.VALIDATION)
+    any_part, any_split = next(log.parts())
     metrics = {} if figures is None else figures.model_dump(mode="json")
     metrics["training"] = state.model_dump(mode="json", exclude={"config"})
     shown: dict[str, str] = (
@@ -124,11 +139,11 @@ def _seal(
         }
     )
     facts = {
-        "events": f"{dataset.events.height:,}",
-        "members": f"{len(dataset.member_starts):,}",
+        "events": f"{log.events:,}",
+        "members": f"{log.members:,}",
         "training targets seen": f"{state.targets:,} in {state.step:,} steps, {state.epoch} epochs",
         "time": f"{state.seconds:,.0f} s on {torch.get_num_threads()} threads",
-        "split": division.rule.kind,
+        "split": any_split.rule.kind,
         "seed": str(config.seed),
     }
     encoder = config.model.encoder
@@ -145,7 +160,7 @@ def _seal(
         out,
         config=config.to_yaml(),
         tokenizer=tokenizer,
-        dataset=dataset,
+        items=any_part.items,
         model=model.state_dict(),
         optimizer=trainer.optimizer_tensors(),
         metrics=json.dumps(metrics, indent=1) + "\n",

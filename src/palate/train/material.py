@@ -1,0 +1,111 @@
+"""What a training reads: the tokens of a log, whole or in parts, and which rows of them are learned from."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from palate.data import Dataset, Part, Split
+from palate.errors import SplitError
+from palate.tokens import Columns, OpenRuns, Tokenizer, TokenStore
+
+Parts = Callable[[], Iterable[tuple[Dataset, Split]]]
+"""A log as datasets of whole members and their splits, gone through anew each time it is called."""
+
+_TOKENS, _OPEN = "tokens.", "open_runs."
+
+
+@dataclass(frozen=True)
+class Material:
+    """An encoded log."""
+
+    store: TokenStore
+    begin: NDArray[np.int64]
+    """First row of each member who has a training target, ``[members]``."""
+    end: NDArray[np.int64]
+    """The row behind the last such target."""
+    open_runs: OpenRuns | None = None
+    """Training runs cut short, where runs are merged."""
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer, dataset: Dataset, split: Split) -> Material:
+        """The material of a log in memory. Raises `SplitError` where there is no training target."""
+        store = tokenizer.encode(dataset, split)
+        open_runs = None if tokenizer.merges is None else tokenizer.open_runs(dataset, split)
+        return _some(cls(store, *_training_rows(store, split), open_runs))
+
+    @classmethod
+    def write(cls, tokenizer: Tokenizer, parts: Parts, folder: Path, *, source: str | None = None) -> Material:
+        """Encode a log part by part into ``folder``, where it is mapped: nothing is read before it is used.
+
+        Where an encoding of the same ``source`` (a text that names the log's content) with the same tokenizer was
+        killed, go on behind its last whole part. Raises `SplitError` as `of` does.
+        """
+        same = None if source is None else f"{source} {tokenizer.digest()}"
+        note = folder / "source.txt"
+        if same is None or not note.exists() or note.read_text(encoding="utf-8") != same:
+            shutil.rmtree(folder, ignore_errors=True)
+        columns = Columns(folder)
+        note.write_text(same or "", encoding="utf-8")
+        events = 0
+        for number, (dataset, split) in enumerate(parts()):
+            if number >= columns.parts:
+                columns.append(_part(tokenizer, dataset, split, columns, events))
+            events += dataset.events.height
+        return cls.read(folder)
+
+    @classmethod
+    def read(cls, folder: Path) -> Material:
+        """Map what `write` wrote."""
+        columns = Columns(folder)
+        open_runs = None
+        if columns.has(_OPEN + "asking"):
+            store = _store(columns, _OPEN)
+            asked = (columns.read(_OPEN + name) for name in ("asking", "run", "stop"))
+            open_runs = OpenRuns(store, *asked)
+        begin, end = columns.read("learned.begin"), columns.read("learned.end")
+        return _some(cls(_store(columns, _TOKENS), begin, end, open_runs))
+
+
+def _part(
+    tokenizer: Tokenizer, dataset: Dataset, split: Split, columns: Columns, events: int
+) -> dict[str, NDArray[Any]]:
+    """The columns of a part, its rows counted on from those that are there; ``events`` come before it."""
+    before = columns.rows(_TOKENS + "begin")
+    store = tokenizer.encode(dataset, split)
+    begin, end = _training_rows(store, split)
+    shifted = store._replace(begin=store.begin + before, event=store.event + events)
+    part: dict[str, NDArray[Any]] = {_TOKENS + name: column for name, column in shifted._asdict().items()}
+    part |= {"learned.begin": begin + before, "learned.end": end + before}
+    if tokenizer.merges is not None:
+        runs = tokenizer.open_runs(dataset, split)
+        part |= {_OPEN + name: column for name, column in runs.store._asdict().items()}
+        part[_OPEN + "asking"], part[_OPEN + "run"] = runs.asking + events, runs.run + events
+        part[_OPEN + "stop"] = runs.stop + columns.rows(_OPEN + "begin")
+    return part
+
+
+def _store(columns: Columns, prefix: str) -> TokenStore:
+    return TokenStore(**{name: columns.read(prefix + name) for name in TokenStore._fields})
+
+
+def _some(material: Material) -> Material:
+    if not len(material.begin):
+        raise SplitError("the training part has no target event", hint="change the split or the targets")
+    return material
+
+
+def _training_rows(store: TokenStore, split: Split) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First row of each member who has a training target, and the row behind the last such target.
+
+    A member's training events come first, so these rows are a prefix of the history.
+    """
+    target = np.flatnonzero((store.target > 0) & (split.part[store.event] == Part.TRAIN))
+    begin, last = np.unique(store.begin[target][::-1], return_index=True)
+    return begin, target[len(target) - 1 - last] + 1
