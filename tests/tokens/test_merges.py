@@ -227,7 +227,8 @@ def test_an_event_in_the_middle_of_a_run_sees_the_run_so_far() -> None:
 
 def test_the_trade_off_falls_to_one_token_a_run() -> None:
     dataset = viewings(members=60)
-    found = trade_offs(dataset, split(dataset), TokenizerConfig(least_merges=2), sizes=[3, 4, 8, 200])
+    division = split(dataset)
+    found = trade_offs(lambda: [(dataset, division)], TokenizerConfig(least_merges=2), sizes=[3, 4, 8, 200])
     shares = [row.tokens_per_event for row in found.rows]
     assert shares[0] == 1
     assert shares == sorted(shares, reverse=True)

@@ -40,7 +40,8 @@ def tokenize_command(
     if split_kind is not None:
         dataset = dataset.with_split(SplitRule.parse({"kind": split_kind}, source="--split"))
     with messages.status("learning merges"):
-        found = trade_offs(dataset, split(dataset), sizes=None if sizes is None else _sizes(sizes))
+        division = split(dataset)
+        found = trade_offs(lambda: [(dataset, division)], sizes=None if sizes is None else _sizes(sizes))
     if as_json:
         content = asdict(found) | {"enough": found.enough().vocabulary_size}
         typer.echo(json.dumps(content, ensure_ascii=False))
@@ -72,8 +73,8 @@ def _show(data: Path, dataset: Dataset, found: TradeOffs, console: Console) -> N
     table.add_section()
     table.add_row("last", *_figures(found.last_of_run), "")
     table.caption = (
-        "history: tokens of a member (median / 90th percentile / most); kept: share of the values that can be read from "
-        "the tokens, a summed duration as its total; last: one token a run, with the outcome of its last event"
+        "history: tokens of a member (median / 90th percentile / most); kept: share of the values that can be read "
+        "from the tokens, a summed duration as its total; last: one token a run, with the outcome of its last event"
     )
     table.caption_justify = "left"
     console.print(table)

@@ -102,7 +102,7 @@ class Tokenizer:
                 train = split.part == Part.TRAIN
                 targets += int((train & is_target(dataset)).sum())
                 events = dataset.events.filter(pl.Series(train))
-                first = _member_starts(events)
+                first = first_of_members(events)
                 tokens = bare.tokens(events, dataset.items, first)
                 columns = bare._columns(tokens.frame, dataset.users)
                 yield columns, row_hashes(columns[USER_ID], begins(first[tokens.first]))
@@ -170,7 +170,7 @@ class Tokenizer:
         A history begins at each of ``first`` [n], by default where the member changes; no run goes over ``breaks`` [n].
         A column that the events lack is unknown in every row; so is a null. A token is a target if its first event is.
         """
-        first = _member_starts(events) if first is None else first
+        first = first_of_members(events) if first is None else first
         tokens = self.tokens(events, items, first, breaks=breaks)
         return self._encode_tokens(tokens, events[ITEM_ID], users, target, first)
 
@@ -184,7 +184,7 @@ class Tokenizer:
         events = dataset.events.filter(pl.Series(train))
         target = is_target(dataset, breaks=_part_starts(split))[train]
         starts = run_starts(events, self.schema, dataset.items)
-        member = _member_starts(events)
+        member = first_of_members(events)
         run = np.flatnonzero(starts)
         lengths = np.diff(np.append(run, events.height))
         followed = np.flatnonzero((lengths[:-1] > 1) & target[run[1:]] & ~member[run[1:]])
@@ -364,7 +364,7 @@ def _within(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
 
 
-def _member_starts(events: pl.DataFrame) -> NDArray[np.bool_]:
+def first_of_members(events: pl.DataFrame) -> NDArray[np.bool_]:
     """Whether each event is its member's first, ``[n]``."""
     starts: NDArray[np.bool_] = (events[USER_ID] != events[USER_ID].shift()).fill_null(True).to_numpy()
     return starts

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from palate.data import Dataset, Part, Role, Split
+from palate.data import Dataset, Part, Role, Schema, Split
 from palate.errors import ConfigError
 from palate.tokens.collapse import Tokens
 from palate.tokens.config import TokenizerConfig
-from palate.tokens.tokenizer import Tokenizer
-from palate.words import EVENT_TYPE, ITEM_ID, TIMESTAMP, USER_ID
+from palate.tokens.tokenizer import Tokenizer, first_of_members
+from palate.words import EVENT_TYPE, ITEM_ID, TIMESTAMP
 
 SIZES = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 """Sizes that are looked at where none are stated, as far as there are merges."""
@@ -42,8 +43,6 @@ class TradeOffs:
     rows: tuple[TradeOff, ...]
     last_of_run: TradeOff
     """One token a run that keeps the last event's outcome."""
-    history_events: dict[str, float]
-    """Events of a member: mean, median, 90th percentile, most."""
     runs: int
     """Runs of the training events."""
     events: int
@@ -57,102 +56,110 @@ class TradeOffs:
 
 
 def trade_offs(
-    dataset: Dataset, split: Split, config: TokenizerConfig | None = None, sizes: Sequence[int] | None = None
+    parts: Callable[[], Iterable[tuple[Dataset, Split]]],
+    config: TokenizerConfig | None = None,
+    sizes: Sequence[int] | None = None,
 ) -> TradeOffs:
-    """Learn merges on the training part and say what each size of the vocabulary gives.
+    """Learn merges on the training part of a log in parts and say what each size of the vocabulary gives.
 
-    Raises `ConfigError` for a size below the number of event types.
+    The schema is taken as if it had one target a run. Raises `ConfigError` for a size below the number of event types.
     """
-    schema = dataset.schema.model_copy(update={"one_target_a_run": True})
-    dataset = Dataset(dataset.events, dataset.items, dataset.users, schema, dataset.report)
-    largest = max(sizes or SIZES)
-    config = (config or TokenizerConfig()).model_copy(update={"runs": "merge", "max_actions": largest})
-    tokenizer = Tokenizer.fit_merges(lambda: [(dataset, split)], config)
-    merges = tokenizer.merges
+    config = (config or TokenizerConfig()).model_copy(update={"runs": "merge", "max_actions": max(sizes or SIZES)})
+
+    def asked() -> Iterable[tuple[Dataset, Split]]:
+        for dataset, split in parts():
+            schema = dataset.schema.model_copy(update={"one_target_a_run": True})
+            yield Dataset(dataset.events, dataset.items, dataset.users, schema, dataset.report), split
+
+    largest = Tokenizer.fit_merges(asked, config)
+    merges = largest.merges
     assert merges is not None
     types = len(merges.types)
-    wanted = sorted({size for size in (types, *(sizes or SIZES), merges.size) if size <= merges.size or sizes})
     if sizes and min(sizes) < types:
         raise ConfigError(
             f"{min(sizes)} actions are too few: there are {types}, that for types unseen in training included",
             hint=f"state sizes from {types} on",
         )
-    wanted = [size for size in wanted if size >= types]
-    events = dataset.events.filter(pl.Series(split.part == Part.TRAIN))
-    first = (events[USER_ID] != events[USER_ID].shift()).fill_null(True).to_numpy()
-
-    rows, before = [], types
-    for size in wanted:
-        smaller = Tokenizer(
-            config=config, schema=schema, has_time=dataset.has_time, merges=merges.head(size - types), fields=()
-        )
-        tokens = smaller.tokens(events, dataset.items, first)
-        assert smaller.merges is not None
-        names = merges.names[before : smaller.merges.size]
-        rows.append(_row(smaller.merges.size, tokens, events, first, dataset, names))
-        before = smaller.merges.size
-    rows = [
-        row for place, row in enumerate(rows) if place == 0 or row.vocabulary_size > rows[place - 1].vocabulary_size
-    ]
-
-    last = Tokenizer(
-        config=config.model_copy(update={"runs": "last"}), schema=schema, has_time=dataset.has_time, fields=()
+    pairs = sorted(
+        {min(size, merges.size) - types for size in (types, *(sizes or SIZES), merges.size) if size >= types}
     )
-    kept_last = last.tokens(events, dataset.items, first)
+    tokenizers = [_bare(largest, config, pairs=each) for each in pairs]
+    last = _bare(largest, config.model_copy(update={"runs": "last"}), pairs=None)
+    sums = [_Sums(last=False) for _ in tokenizers]
+    last_sums = _Sums(last=True)
+    for dataset, split in asked():
+        events = dataset.events.filter(pl.Series(split.part == Part.TRAIN))
+        first = first_of_members(events)
+        for tokenizer, each in zip((*tokenizers, last), (*sums, last_sums), strict=True):
+            each.add(tokenizer.tokens(events, dataset.items, first), events, first, dataset.schema)
+    before = [0, *pairs[:-1]]
     return TradeOffs(
-        rows=tuple(rows),
-        last_of_run=_row(types, kept_last, events, first, dataset, (), last=True),
-        history_events=_spread(np.diff(np.append(np.flatnonzero(first), events.height))),
-        runs=len(kept_last.first),
-        events=events.height,
+        rows=tuple(
+            each.row(types + size, merges.names[types + low : types + size])
+            for each, size, low in zip(sums, pairs, before, strict=True)
+        ),
+        last_of_run=last_sums.row(types, ()),
+        runs=last_sums.tokens,
+        events=last_sums.events,
     )
 
 
-def _row(
-    size: int,
-    tokens: Tokens,
-    events: pl.DataFrame,
-    first: NDArray[np.bool_],
-    dataset: Dataset,
-    names: tuple[str, ...],
-    *,
-    last: bool = False,
-) -> TradeOff:
-    starts = np.flatnonzero(first[tokens.first])
-    return TradeOff(
-        vocabulary_size=size,
-        tokens_per_event=len(tokens.first) / events.height,
-        kept=_kept(tokens, events, dataset, last=last),
-        history_tokens=_spread(np.diff(np.append(starts, len(tokens.first)))),
-        names=names,
-    )
+def _bare(fitted: Tokenizer, config: TokenizerConfig, *, pairs: int | None) -> Tokenizer:
+    """A tokenizer that makes tokens, with the first merges, or none."""
+    assert fitted.merges is not None
+    merges = None if pairs is None else fitted.merges.head(pairs)
+    return Tokenizer(config=config, schema=fitted.schema, has_time=fitted.has_time, merges=merges, fields=())
 
 
-def _kept(tokens: Tokens, events: pl.DataFrame, dataset: Dataset, *, last: bool) -> dict[str, float]:
-    """Share of each column's values that equal what their token keeps."""
-    lengths = tokens.last - tokens.first + 1
-    token = np.repeat(np.arange(len(lengths)), lengths)
-    shares: dict[str, float] = {}
-    if EVENT_TYPE in events.columns:
-        shares[EVENT_TYPE] = _equal(events[EVENT_TYPE], tokens.frame[EVENT_TYPE], token) if last else 1.0
-    if dataset.schema.runs.by == "group":
-        shares[ITEM_ID] = _equal(events[ITEM_ID], tokens.frame[ITEM_ID], token)
-    if TIMESTAMP in events.columns:
-        shares[TIMESTAMP] = float(np.minimum(lengths, 2).sum() / lengths.sum())
-    for name, column in dataset.schema.events.items():
-        if column.role == Role.IGNORE or name not in events.columns:
-            continue
-        total = column.kept == "sum" and not last
-        shares[name] = 1.0 if total else _equal(events[name], tokens.frame[name], token)
-    return shares
+class _Sums:
+    """What one tokenizer makes of a log, counted part by part."""
 
+    def __init__(self, *, last: bool) -> None:
+        self._last = last
+        self.tokens, self.events = 0, 0
+        self._kept: Counter[str] = Counter()
+        self._known: Counter[str] = Counter()
+        self._lengths: list[NDArray[np.int64]] = []
 
-def _equal(values: pl.Series, kept: pl.Series, token: NDArray[np.int64]) -> float:
-    known = values.is_not_null()
-    if not known.any():
-        return 1.0
-    same = (values == kept.gather(token).cast(values.dtype)).fill_null(False) & known
-    return float(same.sum()) / float(known.sum())
+    def add(self, tokens: Tokens, events: pl.DataFrame, first: NDArray[np.bool_], schema: Schema) -> None:
+        """Count a part."""
+        self.tokens += len(tokens.first)
+        self.events += events.height
+        starts = np.flatnonzero(first[tokens.first])
+        self._lengths.append(np.diff(np.append(starts, len(tokens.first))))
+        lengths = tokens.last - tokens.first + 1
+        token = np.repeat(np.arange(len(lengths)), lengths)
+        if EVENT_TYPE in events.columns:
+            self._count(EVENT_TYPE, events, tokens, token, total=not self._last)
+        if schema.runs.by == "group":
+            self._count(ITEM_ID, events, tokens, token, total=False)
+        if TIMESTAMP in events.columns:
+            self._kept[TIMESTAMP] += int(np.minimum(lengths, 2).sum())
+            self._known[TIMESTAMP] += int(lengths.sum())
+        for name, column in schema.events.items():
+            if column.role != Role.IGNORE and name in events.columns:
+                self._count(name, events, tokens, token, total=column.kept == "sum" and not self._last)
+
+    def row(self, size: int, names: tuple[str, ...]) -> TradeOff:
+        """The figures."""
+        return TradeOff(
+            vocabulary_size=size,
+            tokens_per_event=self.tokens / self.events,
+            kept={name: self._kept[name] / known if known else 1.0 for name, known in self._known.items()},
+            history_tokens=_spread(np.concatenate(self._lengths)),
+            names=names,
+        )
+
+    def _count(self, name: str, events: pl.DataFrame, tokens: Tokens, token: NDArray[np.int64], *, total: bool) -> None:
+        """Values that equal what their token keeps; all of them where their ``total`` is kept."""
+        values = events[name]
+        known = values.is_not_null()
+        self._known[name] += int(known.sum())
+        if total:
+            self._kept[name] += int(known.sum())
+            return
+        same = values == tokens.frame[name].gather(token).cast(values.dtype)
+        self._kept[name] += int((same.fill_null(False) & known).sum())
 
 
 def _spread(lengths: NDArray[np.int64]) -> dict[str, float]:
