@@ -1,0 +1,160 @@
+"""Writing a data folder from foreign contents: streamed, and all of it or nothing."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+import pyarrow.parquet as pq
+import yaml
+
+from palate.data.foreign.contents import Contents
+from palate.data.report import Findings
+from palate.data.schema import SCHEMA_FILE, Role, Schema
+from palate.errors import ConfigError
+from palate.words import EVENT_TYPE, ITEM_ID, USER_ID
+
+_ROW_GROUP: Final = 1 << 20
+
+_SCHEMA_HEADER: Final = (
+    "# What Palate takes each column for, as far as the source said it. Lines that are missing are inferred on\n"
+    "# reading: palate data inspect shows the whole schema, and --write-schema writes it.\n"
+    "# Roles: request_time (known before the item is chosen: device, page), post_action (known only afterwards:\n"
+    "# rating, duration), item_metadata, user_attribute, ignore.\n"
+    "# Kinds: categorical, multi_categorical (several values in a cell), numeric, timestamp, text, vector.\n"
+)
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What was converted."""
+
+    folder: Path
+    format: str
+    counts: dict[str, int]
+    """``events``; ``members`` and ``items`` in them; ``described_items`` and ``described_members`` in tables."""
+    event_types: dict[str, int]
+    """Events of each type, where there are types."""
+    repairs: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values, for JSON."""
+        return {**asdict(self), "folder": str(self.folder), "repairs": list(self.repairs), "notes": list(self.notes)}
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """Give a folder to write into; on leaving, move it to ``target``, which must not exist or be empty."""
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ConfigError(f"{target}: already exists and is not empty", hint="name another folder, or delete this one")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        aside.chmod(0o755)
+        yield aside
+        aside.replace(target)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+
+
+def write_contents(contents: Contents, target: Path, *, source: str, findings: Findings, strict: bool) -> Conversion:
+    """Write the data folder; with ``strict`` a `StrictError` that lists every repair, and no folder."""
+    with new_folder(target) as aside:
+        write_batches(contents.events, aside / "events.parquet")
+        for name, table in (("items", contents.items), ("users", contents.users)):
+            if table is not None:
+                write_batches(iter([table]), aside / f"{name}.parquet")
+        if strict:
+            findings.refuse(source)
+        schema = contents.schema()
+        (aside / SCHEMA_FILE).write_text(_schema_text(schema), encoding="utf-8")
+        conversion = _described(contents, aside, target, findings)
+        (aside / "README.md").write_text(_readme(conversion, schema, source), encoding="utf-8")
+    return conversion
+
+
+def write_batches(frames: Iterator[pl.DataFrame], path: Path) -> None:
+    """Write frames with the same columns one after another into a Parquet file."""
+    writer: pq.ParquetWriter | None = None
+    try:
+        for frame in frames:
+            table = frame.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+            if writer is None:
+                writer = pq.ParquetWriter(path, table.schema, compression="zstd")
+            writer.write_table(table, row_group_size=_ROW_GROUP)
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _described(contents: Contents, aside: Path, target: Path, findings: Findings) -> Conversion:
+    events = pl.scan_parquet(aside / "events.parquet")
+    figures = events.select(events=pl.len(), members=pl.col(USER_ID).n_unique(), items=pl.col(ITEM_ID).n_unique())
+    counts = {name: int(value) for name, value in figures.collect(engine="streaming").row(0, named=True).items()}
+    for name, table in (("described_items", contents.items), ("described_members", contents.users)):
+        if table is not None:
+            counts[name] = table.height
+    types: dict[str, int] = {}
+    if EVENT_TYPE in events.collect_schema():
+        grouped = events.group_by(EVENT_TYPE).len().sort("len", EVENT_TYPE, descending=[True, False])
+        types = {str(name): int(rows) for name, rows in grouped.collect(engine="streaming").iter_rows()}
+    return Conversion(
+        folder=target,
+        format=contents.format,
+        counts=counts,
+        event_types=types,
+        repairs=tuple(map(str, findings.repairs)),
+        notes=tuple(findings.notes),
+    )
+
+
+def _schema_text(schema: Schema) -> str:
+    """The stated part of a schema, one line a column."""
+    lines = [_SCHEMA_HEADER]
+    for table in ("events", "items", "users"):
+        if columns := schema.columns(table):
+            lines.append(f"\n{table}:\n")
+            for name, column in columns.items():
+                lines.append(f"  {_yaml({name: column.model_dump(mode='json', exclude_defaults=True)}, flow=None)}")
+    stated = schema.model_dump(mode="json", exclude_unset=True, exclude={"events", "items", "users"})
+    lines += [
+        f"\n{_yaml({name: value}, flow=None if isinstance(value, list) else False)}" for name, value in stated.items()
+    ]
+    return "".join(lines)
+
+
+def _yaml(content: dict[str, object], *, flow: bool | None) -> str:
+    text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=flow, width=10_000)
+    return text
+
+
+def _readme(conversion: Conversion, schema: Schema, source: str) -> str:
+    counted = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in conversion.counts.items())
+    lines = [
+        f"# {source}, converted from {conversion.format}",
+        "",
+        f"Made by `palate data convert` from `{source}`: {counted}.",
+    ]
+    if conversion.event_types:
+        types = ", ".join(f"{name} {count:,}" for name, count in conversion.event_types.items())
+        lines.append(f"Types of events: {types}.")
+    if schema.target_event_types:
+        lines.append(f"To be predicted: {', '.join(schema.target_event_types)}; other types are input only.")
+    lines += ["", "| table | column | role | kind |", "| --- | --- | --- | --- |"]
+    for table in ("events", "items", "users"):
+        for name, column in schema.columns(table).items():
+            kind = "" if column.role == Role.IGNORE else column.kind
+            lines.append(f"| {table} | `{name}` | {column.role} | {kind} |")
+    lines += ["", "Columns that are not listed have a meaning of their own, or are inferred on reading."]
+    for title, found in (("Decisions", conversion.notes), ("Repairs", conversion.repairs)):
+        if found:
+            lines += ["", f"## {title}", "", *(f"- {text}" for text in found)]
+    return "\n".join(lines) + "\n"
