@@ -1,8 +1,10 @@
-"""``palate data inspect``: what a data folder holds, and how it was understood."""
+"""``palate data inspect``: what a data folder holds, how it was understood, and what to do about it."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,15 +13,26 @@ from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from palate.data import ANY_TYPE, INFERRED, SCHEMA_FILE, Dataset, Inspection, Role, Schema, inspect
-from palate.data.advice import PartFigures
-from palate.errors import SchemaError
+from palate.data.advice import Finding, PartFigures, Severity, at_least
+from palate.data.advice.drawing import require_matplotlib
+from palate.data.advice.page import write_page
+from palate.errors import ConfigError, SchemaError
 
 _SPLIT_CAPTION = (
     "shares of targets: of members without an earlier event; on items without a training event; "
     "on items that are not yet available"
 )
+_STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.INFO: "bold blue"}
+
+
+class FailOn(StrEnum):
+    """From which severity on findings make the command fail."""
+
+    ERROR = "error"
+    WARNING = "warning"
 
 
 def inspect_command(
@@ -29,23 +42,43 @@ def inspect_command(
     write_schema: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the schema there, to be corrected.")
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page with plots there; an older one is replaced.")
+    ] = None,
+    fail_on: Annotated[
+        FailOn | None, typer.Option(help="Exit status 1 where there are findings of this severity or worse.")
+    ] = None,
 ) -> None:
-    """Check a data folder, and say what it holds and how it was understood.
+    """Check a data folder, and say what it holds, how it was understood and what to do about it.
 
-    Example: palate data inspect my-data --write-schema my-data/schema.yaml
+    Example: palate data inspect my-data --html report.html --fail-on error
     """
     if write_schema is not None and write_schema.exists():
         raise SchemaError(f"{write_schema}: already exists", hint="name another file, or delete this one")
+    if html is not None:
+        require_matplotlib()
+        if html.is_dir():
+            raise ConfigError(f"--html {html}: is a folder", hint=f"name a file, such as {html / 'report.html'}")
     messages = Console(stderr=True)
     with messages.status("reading"):
         dataset = Dataset.from_folder(data, strict=strict)
         figures = inspect(dataset)
     if write_schema is not None:
         dataset.schema.write(write_schema)
+    if html is not None:
+        with messages.status("drawing"):
+            write_page(html, dataset, figures, title=data.resolve().name)
     if as_json:
-        typer.echo(json.dumps(figures.to_dict(), ensure_ascii=False))
-        return
-    _show(data, dataset, figures, Console())
+        typer.echo(json.dumps(figures.to_dict(), ensure_ascii=False, allow_nan=False))
+    else:
+        _show(data, dataset, figures, Console())
+    if html is not None:
+        messages.print(f"page: {html}", markup=False, highlight=False, soft_wrap=True)
+    if fail_on is not None:
+        serious = at_least(figures.findings, Severity(fail_on))
+        if serious:
+            messages.print(f"failed: {_counted(serious)} (--fail-on {fail_on})", markup=False, highlight=False)
+            raise typer.Exit(1)
 
 
 def _show(data: Path, dataset: Dataset, figures: Inspection, console: Console) -> None:
@@ -60,6 +93,7 @@ def _show(data: Path, dataset: Dataset, figures: Inspection, console: Console) -
     if dataset.schema.events or dataset.schema.items or dataset.schema.users:
         console.print(_columns(dataset.schema, figures))
     _show_report(dataset, console)
+    console.print(_advice(figures.findings))
     if dataset.report.schema_source == INFERRED:
         written = data / SCHEMA_FILE
         console.print(
@@ -145,6 +179,39 @@ def _columns(schema: Schema, figures: Inspection) -> Table:
                 style="dim" if described.role == Role.IGNORE else None,
             )
     return table
+
+
+def _advice(findings: tuple[Finding, ...]) -> Table | Text:
+    if not findings:
+        return Text("\nnothing to do: every check passed\n", style="green")
+    table = Table(
+        title=f"What to do: {_counted(findings)}",
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        show_lines=True,
+    )
+    table.add_column("")
+    table.add_column("found", ratio=1)
+    table.add_column("what to do", ratio=1)
+    for each in findings:
+        found = Text(each.what)
+        found.append(f"\n{each.code} · {each.where} · {each.judged_by}", style="dim")
+        if each.example is not None:
+            found.append(f"\ne.g. {each.example}", style="dim")
+        table.add_row(Text(each.severity, style=_STYLES[each.severity]), found, Text(each.advice))
+    return table
+
+
+def _counted(findings: tuple[Finding, ...]) -> str:
+    counts = Counter(each.severity for each in findings)
+    names = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
+    return ", ".join(
+        f"{counts[severity]} {name}{'s' * (counts[severity] > 1)}"
+        for severity, name in names.items()
+        if counts[severity]
+    )
 
 
 def _show_report(dataset: Dataset, console: Console) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from palate.data.advice.evidence import DAY, Evidence, Ints
 from palate.data.advice.finding import Finding, Severity
-from palate.data.advice.wording import count, day_text, moment_text, row_text
+from palate.data.advice.wording import count, day_text, moment_text, percent, row_text
 from palate.words import TIMESTAMP
 
 _ENOUGH_DAYS = 15
@@ -95,7 +95,7 @@ def _last(evidence: Evidence, first: int, volume: Ints) -> Iterator[Finding]:
         yield Finding(
             code="partial_last_day",
             severity=Severity.INFO,
-            what=f"The last day has {share:.0%} of a usual day's events; the log ends at {end}.",
+            what=f"The last day has {percent(share)} of a usual day's events; the log ends at {end}.",
             table="events",
             column=TIMESTAMP,
             example=row_text(day=day_text(first + len(volume) - 1)),

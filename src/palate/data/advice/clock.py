@@ -32,7 +32,10 @@ def _dates(evidence: Evidence) -> Iterator[Finding]:
         return
     config, clock = evidence.config, evidence.times % DAY
     hours = np.bincount(clock[clock % HOUR == 0] // HOUR, minlength=24)
-    midnight = evidence.midnight_share
+    # The day with most midnights does not count: many events at one moment are an import, which is another fault.
+    _, by_day = np.unique(evidence.times[clock == 0] // DAY, return_counts=True)
+    hours[0] -= by_day.max(initial=0)
+    midnight = float(hours[0] / evidence.events)
     usual, counts = np.unique(clock, return_counts=True)
     top = int(counts.argmax())
     share = float(counts[top] / evidence.events)

@@ -113,11 +113,6 @@ class Evidence:
         return gaps
 
     @cached_property
-    def midnight_share(self) -> float:
-        """Share of the events at exactly 00:00:00 UTC; only of data with time."""
-        return float((self.times % DAY == 0).mean())
-
-    @cached_property
     def has_clock(self) -> bool:
         """Whether events have a time of day: not all of them are mere dates."""
         if not self.dataset.has_time:

@@ -39,7 +39,10 @@ def _column(evidence: Evidence, table: TableName, values: pl.Series, column: Col
             what=f"{percent(missing)} of {table}.{name} is missing.",
             table=table,
             column=name,
-            advice=f"Fill it from the source; if that is all there is, weigh {ignored}.",
+            advice="If members seldom give it, nothing is wrong: a missing value is a value of its own. Otherwise fill "
+            "it from the source."
+            if table == "events"
+            else f"Fill it from the source; if that is all there is, weigh {ignored}.",
             measure="share of missing values",
             figure=missing,
             bound="at most",

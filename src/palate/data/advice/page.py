@@ -115,7 +115,7 @@ def _findings(findings: Sequence[Finding]) -> str:
 
 
 def _finding(finding: Finding) -> str:
-    meta = [f"<code>{escape(finding.where)}</code>", escape(finding.judged_by)]
+    meta = [f"<code>{escape(finding.where)}</code>", finding.code, escape(finding.judged_by)]
     if finding.example is not None:
         meta.append(f"e.g. {escape(finding.example)}")
     return (

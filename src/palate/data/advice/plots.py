@@ -16,6 +16,7 @@ from palate.data.advice.wording import day_text, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 _MOST_BARS: Final = 12
 _WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -24,9 +25,7 @@ _GAP_TICKS: Final = {
     60: "1 min",
     3600: "1 h",
     86_400: "1 day",
-    7 * 86_400: "1 week",
     30 * 86_400: "1 month",
-    365 * 86_400: "1 year",
 }
 
 
@@ -45,18 +44,17 @@ def plots(evidence: Evidence, missing: Mapping[str, float]) -> Iterator[Plot]:
     """All pictures that the data allow; ``missing`` holds the share of missing values of each column."""
     if evidence.dataset.has_time:
         yield _volume(evidence)
+    if evidence.has_clock:
+        yield _week(evidence)
     yield _popularity(evidence)
     yield _histories(evidence)
     if evidence.dataset.has_time and (evidence.gaps > 0).any():
         yield _gaps(evidence)
-    if evidence.has_clock:
-        yield _week(evidence)
     if len(evidence.kind_names) > 1:
         yield _types(evidence)
     if missing:
         yield _missing(missing)
-    held_out = {name: each for name, each in (evidence.parts.figures or {}).items() if each.cold_item_share is not None}
-    if held_out:
+    if any(each.cold_item_share is not None for each in (evidence.parts.figures or {}).values()):
         yield _parts(evidence)
 
 
@@ -70,6 +68,7 @@ def _volume(evidence: Evidence) -> Plot:
         axis.set_xticks(ticks, [day_text(first + int(each)) for each in ticks])
         axis.set_ylim(bottom=0)
         axis.set_ylabel("events a day")
+        axis.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         for cut, name in zip(evidence.parts.cuts or (), ("validation", "test"), strict=False):
             place = np.datetime64(cut[:10]).astype("datetime64[D]").astype(int) - first
             axis.axvline(place, color=INK, linewidth=1, linestyle=(0, (3, 3)))
@@ -84,6 +83,8 @@ def _popularity(evidence: Evidence) -> Plot:
     with draw("popularity") as (axis, drawn):
         axis.plot(ranks, counts[ranks - 1], color=ACCENT, linewidth=2)
         axis.set(xscale="log", yscale="log", xlabel="rank of the item", ylabel="events")
+        _plain_numbers(axis.xaxis)
+        _plain_numbers(axis.yaxis)
     share = float(counts[: max(1, len(counts) // 10)].sum() / evidence.events)
     caption = f"The most popular tenth of the items has {percent(share)} of the events."
     return Plot("Popularity", caption, drawn.svg)
@@ -93,6 +94,7 @@ def _histories(evidence: Evidence) -> Plot:
     lengths = evidence.lengths
     with draw("histories") as (axis, drawn):
         _log_histogram(axis, lengths, start=0.5)
+        _plain_numbers(axis.xaxis)
         axis.set(xlabel="events of a member", ylabel="members")
         median = float(np.median(lengths))
         axis.axvline(median, color=INK, linewidth=1, linestyle=(0, (3, 3)))
@@ -112,12 +114,14 @@ def _gaps(evidence: Evidence) -> Plot:
         ticks = {at: name for at, name in _GAP_TICKS.items() if low <= at <= high}
         if len(ticks) > 1:
             axis.set_xticks(list(ticks), list(ticks.values()))
-            axis.minorticks_off()
+            axis.xaxis.set_minor_formatter(lambda *_: "")
         axis.set(xlabel="time to the member's next event", ylabel="events")
         session = evidence.dataset.schema.session_gap_seconds
         axis.axvline(session, color=INK, linewidth=1, linestyle=(0, (3, 3)))
     none = float((gaps == 0).sum() / max(1, (gaps >= 0).sum()))
-    caption = f"Right of the dashed line a new session starts. {percent(none)} of the gaps are 0 and not shown."
+    caption = "Right of the dashed line a new session starts."
+    if none:
+        caption += f" {percent(none)} of the gaps are 0 and not shown."
     return Plot("Gaps", caption, drawn.svg)
 
 
@@ -212,6 +216,17 @@ def _log_histogram(axis: Axes, values: npt.NDArray[np.generic], *, start: float 
     )
     axis.set_xscale("log")
     axis.set_ylim(bottom=0)
+    axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}" if value < 1e4 else _short(value))
+
+
+def _plain_numbers(axis: Axis) -> None:
+    """Powers of ten as 1, 10, 100, 1k, 1M on a log axis."""
+    axis.set_major_formatter(lambda value, _: f"{value:g}" if value < 1e3 else _short(value))
+    axis.set_minor_formatter(lambda *_: "")
+
+
+def _short(value: float) -> str:
+    return f"{value / 1e3:g}k" if value < 1e6 else f"{value / 1e6:g}M"
 
 
 def _log_points(length: int) -> npt.NDArray[np.int64]:

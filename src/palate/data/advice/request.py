@@ -76,7 +76,8 @@ def _copies(evidence: Evidence, sample: _Sample, name: str, column: Column, valu
         rows = row_of[evidence.item[sample.rows]]
         wanted = pl.Series(np.where(rows >= 0, rows, 0))
         described = rows >= 0
-        for each, field in evidence.used("items").items():
+        for each, field in evidence.dataset.schema.items.items():
+            # Ignored columns too: codes and slugs of items are ignored as ids, and are the item all the same.
             if field.kind in (Kind.CATEGORICAL, Kind.TEXT) and not isinstance(items[each].dtype, pl.List | pl.Array):
                 there = items[each].gather(wanted)
                 figures[each] = agreement(values.filter(pl.Series(described)), there.filter(pl.Series(described)))
