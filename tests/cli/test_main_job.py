@@ -26,6 +26,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("service")
     palate("data", "simulate", folder / "data", "--members", 60, "--items", 80, "--days", 40)
     (folder / "settings.yaml").write_text(SETTINGS)
+    # Members of the simulated service do see things again; here they may not, so that the filter has work.
+    schema = folder / "data" / "schema.yaml"
+    schema.write_text(schema.read_text().replace("play: allow", "play: exclude"))
     said = palate("pretrain", folder / "data", "--out", folder / "run", "--config", folder / "settings.yaml")
     assert "next: palate evaluate" in said
     return folder

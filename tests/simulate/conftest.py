@@ -13,9 +13,10 @@ def service() -> Simulation:
 
 @pytest.fixture(scope="session")
 def plays(service: Simulation) -> pl.DataFrame:
-    """Plays in order of member and time, with what is known of their titles."""
+    """Plays in order of member and time, with what is known of their items and of what led to them."""
     return (
-        service.events.filter(pl.col("event_type") == "play")
+        service.truth.plays.select("user_id", "timestamp", "begins", "ends", "viewing")
+        .join(service.events.filter(pl.col("event_type") == "play"), on=["user_id", "timestamp"], validate="1:1")
         .join(service.items, on="item_id", validate="m:1")
         .sort("user_id", "timestamp")
     )

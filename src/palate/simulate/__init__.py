@@ -6,6 +6,6 @@
 
 from palate.simulate.config import SimulationConfig, preset
 from palate.simulate.oracle import Knowledge, Oracle
-from palate.simulate.simulation import Simulation, simulate
+from palate.simulate.simulation import Simulation, simulate, simulate_to
 
-__all__ = ["Knowledge", "Oracle", "Simulation", "SimulationConfig", "preset", "simulate"]
+__all__ = ["Knowledge", "Oracle", "Simulation", "SimulationConfig", "preset", "simulate", "simulate_to"]

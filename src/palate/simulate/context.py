@@ -17,7 +17,7 @@ from palate.simulate.grid import Doubles, Floats, Ints, on_grid, products, softm
 _DAYPARTS: Final = (7.5, 12.5, 16.0, 20.5, 0.5)
 """Hours in the middle of morning, noon, afternoon, evening and night."""
 _TYPE_BY_DAYPART: Final = np.array(
-    [  # film, season, documentary, special, short
+    [  # film, episode, documentary, special, short
         [-0.8, 0.2, 0.3, -0.3, 0.8],
         [-1.2, 0.3, 0.0, 0.3, 1.2],
         [0.0, 0.3, 0.3, 0.0, 0.2],
@@ -48,17 +48,19 @@ _DEVICE_BY_DAYPART: Final = np.array(
 
 DISCOVER: Final = 0
 CONTINUE: Final = 1
-FIRST_GENRE: Final = 2
+REWATCH: Final = 2
+FIRST_GENRE: Final = 3
 FIRST_TYPE: Final = FIRST_GENRE + len(world.GENRES)
 INTENTS: Final = (
     "discover",
     "continue",
+    "rewatch",
     *(f"genre: {name}" for name in world.GENRES),
     *(f"type: {name}" for name in world.TYPES),
 )
 """What a session can be after, in the order of their codes."""
 _LIKING = 3.2
-_SHARE = {"discover": 0.25, "continue": 0.20, "genre": 0.40, "type": 0.15}
+_SHARES = {"discover": 0.22, "continue": 0.20, "rewatch": 0.06, "genre": 0.38, "type": 0.14}
 
 
 def _dayparts() -> Doubles:
@@ -106,23 +108,25 @@ def is_weekend(day: Ints) -> Ints:
     return np.asarray((day % 7 >= 5).astype(np.int64))
 
 
-def intent_prior(taste: Floats, context: Floats, space: world.Space, strength: float) -> Doubles:
-    """Probabilities [N, intents] of what a session is after, given the taste [N, D] of its member and the moment.
+def intent_prior(taste: Floats, context: Floats, member_type: Ints, space: world.Space, strength: float) -> Doubles:
+    """Probabilities [N, intents] of what a session is after, given its member's taste [N, D] and type, and the moment.
 
-    Whoever likes a genre wants it more often; the moment's effects on genres and types count as well.
+    Whoever likes a genre wants it more often; the moment's effects on genres and types count as well, and so does the
+    type of the member.
     """
     likes = products(taste, space.genres_on_grid.T)
     genres = softmax(
         _LIKING * likes / max(strength, 1e-9) + context[:, : len(world.GENRES)] + np.log(world.GENRE_SHARES)
     )
-    types = softmax(context[:, len(world.GENRES) :] + np.log(world.TYPE_SHARES))
-    N = len(taste)
-    return np.concatenate(
+    types = softmax(context[:, len(world.GENRES) :] + world.TYPE_LIKING[member_type])
+    weights = np.concatenate(
         [
-            np.full((N, 1), _SHARE["discover"]),
-            np.full((N, 1), _SHARE["continue"]),
-            _SHARE["genre"] * genres,
-            _SHARE["type"] * types,
+            _SHARES["discover"] * world.DISCOVER[member_type, None],
+            _SHARES["continue"] * world.CONTINUE[member_type, None],
+            _SHARES["rewatch"] * world.REWATCH[member_type, None],
+            _SHARES["genre"] * genres,
+            _SHARES["type"] * types,
         ],
         axis=1,
     )
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
