@@ -65,16 +65,16 @@ def _show(data: Path, dataset: Dataset, found: TradeOffs, console: Console) -> N
     table.add_column("actions", justify="right")
     table.add_column("tokens per event", justify="right")
     table.add_column("history", justify="right", no_wrap=True)
-    for name in found.rows[0].kept:
-        table.add_column(f"{escape(name)} kept", justify="right")
-    table.add_column("new", ratio=1)
+    table.add_column("kept in part")
+    table.add_column("new actions", ratio=1)
     for row in found.rows:
         table.add_row(str(row.vocabulary_size), *_figures(row), _names(row.names))
     table.add_section()
     table.add_row("last", *_figures(found.last_of_run), "")
     table.caption = (
-        "history: tokens of a member (median / 90th percentile / most); kept: share of the values that can be read "
-        "from the tokens, a summed duration as its total; last: one token a run, with the outcome of its last event"
+        "history: tokens of a member (median / 90th percentile / most); kept in part: share of a column's values "
+        "that can be read from the tokens, a summed duration as its total; last: one token a run, with the outcome of "
+        "its last event"
     )
     table.caption_justify = "left"
     console.print(table)
@@ -99,7 +99,8 @@ def _show(data: Path, dataset: Dataset, found: TradeOffs, console: Console) -> N
 
 def _figures(row: TradeOff) -> list[str]:
     lengths = " / ".join(f"{row.history_tokens[name]:,.0f}" for name in ("median", "p90", "max"))
-    return [f"{row.tokens_per_event:.3f}", lengths, *(f"{share:.1%}" for share in row.kept.values())]
+    lost = [f"{escape(name)} {share:.1%}" for name, share in row.kept.items() if share < 0.9995]
+    return [f"{row.tokens_per_event:.3f}", lengths, ", ".join(lost)]
 
 
 def _names(names: tuple[str, ...]) -> str:
