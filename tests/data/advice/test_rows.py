@@ -101,6 +101,9 @@ def test_missing_values(clean: Log, found: Found) -> None:
     assert (finding.severity, finding.figure, finding.where) == (Severity.WARNING, 0.5, "items.genre")
     of_trailers = clean.with_events(pl.when(pl.col("event_type") == "trailer").then("stars").alias("stars"))
     assert "missing_values" not in {each.code for each in of_trailers.findings()}, "they belong to another type"
+    series = clean.with_items(pl.when(pl.col("item_id") % 2 == 0).then(pl.col("item_id") // 10).alias("group_id"))
+    series = series.with_items(pl.when(pl.col("group_id").is_not_null()).then(pl.col("item_id") % 10).alias("episode"))
+    assert "missing_values" not in {each.code for each in series.findings()}, "films have no episodes"
 
 
 def test_columns_that_tell_nothing(clean: Log, found: Found) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -69,6 +70,15 @@ def test_sessions(clean: Log, found: Found) -> None:
     assert found(device, "sessions_over_days").figure > 0.9
     shared = clean.with_events((pl.col("timestamp") // (6 * HOUR)).cast(pl.String).alias("session_id"))
     assert found(shared, "shared_sessions").figure > 10
+
+
+def test_a_session_gap_in_a_peak(clean: Log, found: Found) -> None:
+    bare = clean.having(events=clean.events.drop("session_id"))
+    finding = found(bare, "session_gap_in_a_peak")
+    stated = re.search(r"session_gap_seconds: (\d+)", finding.advice)
+    assert stated is not None
+    taken = bare.having(schema=clean.schema.model_copy(update={"session_gap_seconds": float(stated[1])}))
+    assert "session_gap_in_a_peak" not in {each.code for each in taken.findings()}, "the advice helps"
 
 
 def test_missing_days(clean: Log, found: Found) -> None:

@@ -15,6 +15,7 @@ from palate.data.advice.members import check_members
 from palate.data.advice.metadata import check_metadata
 from palate.data.advice.repairs import check_repairs
 from palate.data.advice.request import check_request
+from palate.data.advice.sessions import check_sessions
 from palate.data.advice.targets import check_targets
 from palate.data.advice.values import check_values
 from palate.data.advice.volume import check_volume
@@ -27,6 +28,7 @@ CHECKS: Final = (
     check_held_out,
     check_targets,
     check_clock,
+    check_sessions,
     check_calendar,
     check_zones,
     check_repairs,

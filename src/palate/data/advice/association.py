@@ -69,5 +69,9 @@ def rank_correlation(first: Floats, second: Floats) -> float:
 
 
 def as_floats(values: pl.Series) -> Floats:
-    """A numeric or truth-value column as floats, NaN where it is missing."""
-    return values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    """A numeric or truth-value column as floats, NaN where it is missing or infinite, within ±1e150.
+
+    Within these bounds no difference and no product of two values overflows.
+    """
+    numbers = values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    return np.clip(np.where(np.isfinite(numbers), numbers, np.nan), -1e150, 1e150)

@@ -1,20 +1,19 @@
-"""Whether the times are times: imports at one moment, bursts, dates without a time of day, sessions over days."""
+"""Whether the times are times: imports at one moment, bursts, dates without a time of day."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import numpy as np
-import polars as pl
 
 from palate.data.advice.evidence import DAY, HOUR, SECOND, Evidence, Ints
 from palate.data.advice.finding import Finding, Severity
 from palate.data.advice.wording import count, moment_text, percent, row_text
-from palate.words import ORDER, SESSION_ID, TIMESTAMP, USER_ID
+from palate.words import ORDER, TIMESTAMP
 
 
 def check_clock(evidence: Evidence) -> Iterator[Finding]:
-    """Crowds at one moment, bursts of one member, dates for times, sessions that can't be sessions."""
+    """Crowds at one moment, bursts of one member, dates for times."""
     if not evidence.dataset.has_time:
         return
     dates = list(_dates(evidence))
@@ -22,8 +21,6 @@ def check_clock(evidence: Evidence) -> Iterator[Finding]:
     if not dates:
         yield from _crowd(evidence)
         yield from _bursts(evidence)
-    if SESSION_ID in evidence.dataset.events.columns:
-        yield from _sessions(evidence)
 
 
 def _dates(evidence: Evidence) -> Iterator[Finding]:
@@ -134,51 +131,3 @@ def _bursts(evidence: Evidence) -> Iterator[Finding]:
         bound="at most",
         threshold=config.max_bursts,
     )
-
-
-def _sessions(evidence: Evidence) -> Iterator[Finding]:
-    config = evidence.config
-    sessions = (
-        evidence.dataset.events.select(SESSION_ID, USER_ID, TIMESTAMP)
-        .drop_nulls(SESSION_ID)
-        .group_by(SESSION_ID)
-        .agg(
-            (pl.col(TIMESTAMP).max() - pl.col(TIMESTAMP).min()).alias("length"),
-            (pl.col(USER_ID).max() != pl.col(USER_ID).min()).alias("shared"),
-        )
-    )
-    if not sessions.height:
-        return
-    shared = sessions.filter(pl.col("shared")).sort(SESSION_ID)
-    if shared.height:
-        yield Finding(
-            code="shared_sessions",
-            severity=Severity.WARNING,
-            what=f"{count(shared.height, 'session')} of {sessions.height:,} hold events of several members.",
-            table="events",
-            column=SESSION_ID,
-            example=row_text(session_id=shared[SESSION_ID][0]),
-            advice="Make session ids unique over members: put the user_id before the session's number.",
-            measure="sessions of several members",
-            figure=shared.height,
-            bound="at most",
-            threshold=0,
-        )
-    long = sessions.filter((pl.col("length") > DAY) & ~pl.col("shared")).sort("length", SESSION_ID, descending=True)
-    share = long.height / sessions.height
-    if share > config.max_long_sessions:
-        yield Finding(
-            code="sessions_over_days",
-            severity=Severity.WARNING,
-            what=f"{count(long.height, 'session')} ({percent(share)}) last more than 24 hours, the longest "
-            f"{long['length'][0] / HOUR:,.0f} hours.",
-            table="events",
-            column=SESSION_ID,
-            example=row_text(session_id=long[SESSION_ID][0]),
-            advice="An id of a device or a login is no session: leave the column out, and sessions are cut by "
-            "session_gap_seconds in schema.yaml.",
-            measure="share of sessions over 24 hours",
-            figure=share,
-            bound="at most",
-            threshold=config.max_long_sessions,
-        )

@@ -102,6 +102,8 @@ class AdviceConfig(Config):
     """Least share of that difference that shows in the hours of the events."""
     max_long_sessions: float = Field(default=0.01, ge=0, le=1)
     """Share of sessions that last more than 24 hours."""
+    max_gaps_at_cut: float = Field(default=0.3, ge=0, le=1)
+    """Share of the gaps below a day that are within a factor of two of the session gap, without a session_id."""
 
     max_item_lift: float = Field(default=0.2, ge=0, le=1)
     """Share of the error in guessing a target that a request-time column removes, on members not learned from."""

@@ -11,10 +11,12 @@ from palate.data.advice.finding import Finding, Severity
 from palate.data.advice.wording import count, percent, row_text, schema_line
 from palate.data.schema import Column, Kind, Role
 from palate.data.table import TableName
-from palate.words import EVENT_TYPE, GROUP_ID, ITEM_ID
+from palate.words import ENTITY_TYPE, EVENT_TYPE, GROUP_ID, ITEM_ID
 
 _TABLES: tuple[TableName, ...] = ("events", "items", "users")
 _ENOUGH = 20
+_NEARLY_ALL = 0.95
+"""Share of missing values from which a column is not for rows of that kind."""
 
 
 def check_metadata(evidence: Evidence) -> Iterator[Finding]:
@@ -32,7 +34,7 @@ def _column(evidence: Evidence, table: TableName, values: pl.Series, column: Col
     name, config = values.name, evidence.config
     ignored = schema_line(table, name, column, Role.IGNORE)
     missing = values.null_count() / len(values)
-    if missing > config.max_missing and name != GROUP_ID and not _belongs_to_a_type(evidence, table, values):
+    if missing > config.max_missing and name != GROUP_ID and not _belongs_to_some(evidence, table, values):
         yield Finding(
             code="missing_values",
             severity=Severity.INFO if table == "events" else Severity.WARNING,
@@ -83,13 +85,19 @@ def _column(evidence: Evidence, table: TableName, values: pl.Series, column: Col
         )
 
 
-def _belongs_to_a_type(evidence: Evidence, table: TableName, values: pl.Series) -> bool:
-    """Whether the values of an events column are there for one event type, and missing for others by nature."""
-    if table != "events" or EVENT_TYPE not in evidence.dataset.events.columns:
-        return False
-    missing = pl.DataFrame({"type": evidence.dataset.events[EVENT_TYPE], "missing": values.is_null()})
-    by_type = missing.group_by("type").agg(pl.col("missing").mean())
-    return bool((by_type["missing"] <= evidence.config.max_missing).any())
+def _belongs_to_some(evidence: Evidence, table: TableName, values: pl.Series) -> bool:
+    """Whether a column is for some rows and not for others: for an event type, an entity type, items of a group."""
+    frame = evidence.frame(table)
+    assert frame is not None
+    for name in (EVENT_TYPE, ENTITY_TYPE, GROUP_ID):
+        if name not in frame.columns or name == values.name:
+            continue
+        owner = frame[name] if name != GROUP_ID else frame[name].is_null()
+        missing = pl.DataFrame({"owner": owner, "missing": values.is_null()})
+        shares = missing.group_by("owner").agg(pl.col("missing").mean())["missing"]
+        if (shares <= evidence.config.max_missing).any() and (shares > _NEARLY_ALL).any():
+            return True
+    return False
 
 
 def _items(evidence: Evidence) -> Iterator[Finding]:

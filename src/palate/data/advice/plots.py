@@ -13,6 +13,7 @@ from palate.data.advice.calendar import daily_volume
 from palate.data.advice.drawing import ACCENT, INK, LINE, QUIET, SECOND_ACCENT, draw
 from palate.data.advice.evidence import DAY, HOUR, SECOND, Evidence
 from palate.data.advice.wording import day_text, percent
+from palate.words import SESSION_ID
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,7 +73,7 @@ def _volume(evidence: Evidence) -> Plot:
         for cut, name in zip(evidence.parts.cuts or (), ("validation", "test"), strict=False):
             place = np.datetime64(cut[:10]).astype("datetime64[D]").astype(int) - first
             axis.axvline(place, color=INK, linewidth=1, linestyle=(0, (3, 3)))
-            axis.annotate(f" {name}", (place, 1), xycoords=("data", "axes fraction"), va="top", color=INK, fontsize=9)
+            _label(axis, name, place)
     caption = "Holes and steps are faults of the logging more often than of the members."
     return Plot("Events a day", caption, drawn.svg, wide=True)
 
@@ -98,9 +99,7 @@ def _histories(evidence: Evidence) -> Plot:
         axis.set(xlabel="events of a member", ylabel="members")
         median = float(np.median(lengths))
         axis.axvline(median, color=INK, linewidth=1, linestyle=(0, (3, 3)))
-        axis.annotate(
-            f" median {median:g}", (median, 1), xycoords=("data", "axes fraction"), va="top", color=INK, fontsize=9
-        )
+        _label(axis, f"median {median:g}", median)
     caption = f"{percent(float((lengths == 1).mean()))} of the members have a single event."
     return Plot("Lengths of histories", caption, drawn.svg)
 
@@ -108,6 +107,7 @@ def _histories(evidence: Evidence) -> Plot:
 def _gaps(evidence: Evidence) -> Plot:
     gaps = evidence.gaps
     positive = gaps[gaps > 0] / SECOND
+    stated = SESSION_ID in evidence.dataset.events.columns
     with draw("gaps") as (axis, drawn):
         _log_histogram(axis, positive, start=None)
         low, high = positive.min(), positive.max()
@@ -116,10 +116,11 @@ def _gaps(evidence: Evidence) -> Plot:
             axis.set_xticks(list(ticks), list(ticks.values()))
             axis.xaxis.set_minor_formatter(lambda *_: "")
         axis.set(xlabel="time to the member's next event", ylabel="events")
-        session = evidence.dataset.schema.session_gap_seconds
-        axis.axvline(session, color=INK, linewidth=1, linestyle=(0, (3, 3)))
+        if not stated:
+            session = evidence.dataset.schema.session_gap_seconds
+            axis.axvline(session, color=INK, linewidth=1, linestyle=(0, (3, 3)))
     none = float((gaps == 0).sum() / max(1, (gaps >= 0).sum()))
-    caption = "Right of the dashed line a new session starts."
+    caption = "Sessions are stated." if stated else "Right of the dashed line a new session starts."
     if none:
         caption += f" {percent(none)} of the gaps are 0 and not shown."
     return Plot("Gaps", caption, drawn.svg)
@@ -198,6 +199,20 @@ def _bars(axis: Axes, names: list[str], shares: list[float], colours: list[str])
     axis.spines["bottom"].set_visible(False)
     axis.spines["left"].set_color(LINE)
     axis.set_xlim(0, max(shares) * 1.25)
+
+
+def _label(axis: Axes, text: str, place: float) -> None:
+    """Name a vertical line, on its right at the top."""
+    axis.annotate(
+        text,
+        (place, 1),
+        xytext=(4, 0),
+        xycoords=("data", "axes fraction"),
+        textcoords="offset points",
+        va="top",
+        color=INK,
+        fontsize=9,
+    )
 
 
 def _bar_height(bars: int) -> float:

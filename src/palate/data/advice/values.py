@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from palate.data.advice.association import as_floats
 from palate.data.advice.evidence import Evidence, Floats
 from palate.data.advice.finding import Finding, Severity
 from palate.data.advice.wording import count, percent, row_text
@@ -26,6 +27,8 @@ _UNITS: Final = (
 )
 _TABLES: Final[tuple[TableName, ...]] = ("events", "items", "users")
 _ENOUGH: Final = 100
+_FARTHEST: Final = 1e12
+"""Widths at which a distance is cut off, so that it stays a number."""
 
 
 def check_values(evidence: Evidence) -> Iterator[Finding]:
@@ -63,7 +66,8 @@ def _distance(values: Floats, low: float, high: float) -> Floats:
     if high <= low:
         return np.zeros_like(values)
     outside: Floats = np.maximum(np.maximum(values - high, low - values), 0.0)
-    return outside / (high - low)
+    with np.errstate(over="ignore"):
+        return np.minimum(outside / (high - low), _FARTHEST)
 
 
 def _outliers(evidence: Evidence, table: TableName, frame: pl.DataFrame, name: str) -> Iterator[Finding]:
@@ -126,7 +130,7 @@ def _over_runtime(evidence: Evidence) -> Iterator[Finding]:
         return
     place, row = evidence.rows_of_items()
     runtime = np.full(len(evidence.item_ids), np.nan)
-    runtime[place] = items[runtimes[0]].cast(pl.Float64).fill_null(float("nan")).to_numpy()[row]
+    runtime[place] = as_floats(items[runtimes[0]])[row]
     # A runtime without a unit in its name is in minutes if most are below 600; otherwise it is in seconds.
     runtime *= _unit(runtimes[0]) or (60.0 if np.nanmedian(np.append(runtime, 0.0)) < 600 else 1.0)
     for name in durations:
@@ -214,7 +218,7 @@ def _lonely_times(evidence: Evidence) -> Iterator[Finding]:
 
 def _numbers(values: pl.Series) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Floats]:
     """Rows of a column that hold a finite number, and the numbers."""
-    numbers = values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    numbers = as_floats(values)
     rows = np.flatnonzero(np.isfinite(numbers))
     return rows, numbers[rows]
 
