@@ -6,6 +6,9 @@ from palate.data.codes import repeats
 from palate.data.dataset import Dataset
 from palate.data.hashing import mix, stable_hash
 from palate.data.inspect import Inspection, inspect
+from palate.data.large.config import PrepareConfig
+from palate.data.large.prepare import prepare
+from palate.data.large.prepared import LogPart, PreparedLog
 from palate.data.report import INFERRED, Fault, Repair, Report
 from palate.data.rule import RunRule, SplitRule
 from palate.data.schema import ANY_TYPE, SCHEMA_FILE, SCHEMA_VERSION, Column, Kind, Merge, Role, Schema, SeenItems
@@ -23,8 +26,11 @@ __all__ = [
     "Fault",
     "Inspection",
     "Kind",
+    "LogPart",
     "Merge",
     "Part",
+    "PrepareConfig",
+    "PreparedLog",
     "Repair",
     "Report",
     "Role",
@@ -38,6 +44,7 @@ __all__ = [
     "inspect",
     "is_target",
     "mix",
+    "prepare",
     "present_queries",
     "queries",
     "repeats",
