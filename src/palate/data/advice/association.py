@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
-from scipy.stats import rankdata
 
 from palate.data.advice.evidence import Bools, Floats, Ints
 
@@ -62,7 +61,7 @@ def rank_correlation(first: Floats, second: Floats) -> float:
     known = np.isfinite(first) & np.isfinite(second)
     if known.sum() < _ENOUGH:
         return 0.0
-    a, b = rankdata(first[known]), rankdata(second[known])
+    a, b = (pl.Series(each[known]).rank("average").to_numpy() for each in (first, second))
     a, b = a - a.mean(), b - b.mean()
     scale = float(np.sqrt((a * a).sum() * (b * b).sum()))
     return 0.0 if scale == 0 else float((a * b).sum() / scale)

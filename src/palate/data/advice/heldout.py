@@ -44,6 +44,7 @@ def standard_error(targets: int) -> float:
 
 def _small(evidence: Evidence, parts: dict[str, PartFigures]) -> Iterator[Finding]:
     most = evidence.config.max_standard_error
+    temporal = evidence.dataset.schema.split.kind == "temporal"
     empty = [name for name, part in parts.items() if not part.targets]
     for name in empty:
         yield Finding(
@@ -69,8 +70,9 @@ def _small(evidence: Evidence, parts: dict[str, PartFigures]) -> Iterator[Findin
             severity=Severity.WARNING,
             what=f"With {sizes}, HR@10 has a standard error of {error:.3f} at best (at HR@10 = 0.2).",
             table="events",
-            advice=f"Differences below {2 * error:.2f} mean nothing. About {needed:,} targets a part are needed: lower "
-            "train_share under split in schema.yaml, use leave_one_out, or take more members.",
+            advice=f"Differences below {2 * error:.2f} mean nothing. About {needed:,} targets a part are needed: "
+            + ("lower train_share under split in schema.yaml, use leave_one_out, or " if temporal else "")
+            + "take more members.",
             measure="standard error of HR@10",
             figure=error,
             bound="at most",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import polars as pl
 
-from palate.data.advice.evidence import MINUTE, SECOND, Evidence
+from palate.data.advice.evidence import MINUTE, SECOND, Evidence, Ints
 from palate.data.advice.finding import Finding, Severity
 from palate.data.advice.wording import count, percent, row_text
 from palate.words import USER_ID
@@ -87,7 +87,7 @@ def _pace(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
-def _distinct(evidence: Evidence, unit: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _distinct(evidence: Evidence, unit: int) -> Ints:
     """Different units of time in which each member acted, ``[M]``."""
     units = evidence.times // unit
     first = np.append(True, units[1:] != units[:-1])
@@ -148,7 +148,7 @@ def _hammering(evidence: Evidence) -> Iterator[Finding]:
             code="hammered_items",
             severity=Severity.WARNING,
             what=f"{count(int(hammered.sum()), 'pair')} of a member and an item have so many events ({percent(share)} "
-            "of the log) that one member makes the item's popularity.",
+            "of the log) that one member makes much of the item's popularity.",
             table="events",
             column=USER_ID,
             example=row_text(

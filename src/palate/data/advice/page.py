@@ -7,6 +7,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import date
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -102,8 +103,6 @@ def _facts(inspection: Inspection) -> str:
 def _days(inspection: Inspection) -> str:
     if inspection.first_time is None or inspection.last_time is None:
         return "none"
-    from datetime import date
-
     first, last = (date.fromisoformat(each[:10]) for each in (inspection.first_time, inspection.last_time))
     return f"{(last - first).days + 1:,}"
 

@@ -15,7 +15,7 @@ from palate.data.advice.finding import Finding, Severity
 from palate.data.advice.wording import percent, row_text, schema_line
 from palate.data.hashing import mix
 from palate.data.schema import Column, Kind, Role
-from palate.words import GROUP_ID, ITEM_ID, TIMESTAMP
+from palate.words import EVENT_TYPE, GROUP_ID, ITEM_ID, TIMESTAMP
 
 _SAMPLE: Final = 200_000
 """Events that association is judged on: those of whole members."""
@@ -39,7 +39,7 @@ def check_request(evidence: Evidence) -> Iterator[Finding]:
 
 @dataclass(frozen=True)
 class _Sample:
-    """Target events of whole members, and which of them are learned from."""
+    """Rows of the events of whole members, and which of them are learned from."""
 
     rows: Ints
     fit: Bools
@@ -135,7 +135,7 @@ def _after(evidence: Evidence, sample: _Sample, name: str, column: Column, value
     codes = value_codes(values)
     figures: dict[str, tuple[float, float]] = {}
     if len(evidence.kind_names) > 1:
-        figures["event_type"] = lift(codes, evidence.kind[sample.rows], sample.fit), _CERTAIN_AFTER
+        figures[EVENT_TYPE] = lift(codes, evidence.kind[sample.rows], sample.fit), _CERTAIN_AFTER
     for each, field in later.items():
         there = events[each].gather(sample.rows)
         if field.kind == Kind.CATEGORICAL:
@@ -152,7 +152,8 @@ def _after(evidence: Evidence, sample: _Sample, name: str, column: Column, value
                 name,
                 column,
                 code="column_known_after",
-                severity=Severity.ERROR,
+                # A page may be made for one type of event, and so be known before and give the type away.
+                severity=Severity.WARNING if each == EVENT_TYPE else Severity.ERROR,
                 what=f"events.{name} counts as known before the item is chosen, but goes with {each} "
                 f"({figure:.2f} of 1), which is known only afterwards.",
                 measure=f"association with {each}",

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from palate.data.advice.association import as_floats
-from palate.data.advice.evidence import Evidence, Floats
+from palate.data.advice.evidence import Evidence, Floats, Ints
 from palate.data.advice.finding import Finding, Severity
 from palate.data.advice.wording import count, percent, row_text
 from palate.data.schema import Column, Kind
@@ -216,7 +216,7 @@ def _lonely_times(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
-def _numbers(values: pl.Series) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Floats]:
+def _numbers(values: pl.Series) -> tuple[Ints, Floats]:
     """Rows of a column that hold a finite number, and the numbers."""
     numbers = as_floats(values)
     rows = np.flatnonzero(np.isfinite(numbers))
