@@ -9,8 +9,8 @@ from typing import Final
 
 from palate.data.dataset import Dataset
 from palate.data.foreign import personalize_out, recbole_out
+from palate.data.foreign.tally import Tally
 from palate.data.foreign.write import Conversion, new_folder
-from palate.words import EVENT_TYPE, ITEM_ID, USER_ID
 
 
 class Target(StrEnum):
@@ -36,24 +36,19 @@ def export(data: Path | str, to: Target, out: Path | str, *, strict: bool = Fals
     """
     dataset = Dataset.from_folder(data, strict=strict)
     target = Path(out)
-    counts = {
-        "events": dataset.events.height,
-        "members": dataset.events[USER_ID].n_unique(),
-        "items": dataset.events[ITEM_ID].n_unique(),
-    }
+    tally = Tally()
+    tally.add(dataset.events)
+    counts = tally.counts
     for name, table in (("described_items", dataset.items), ("described_members", dataset.users)):
         if table is not None:
             counts[name] = table.height
-    types: dict[str, int] = {}
-    if EVENT_TYPE in dataset.events.columns:
-        types = dict(dataset.events[EVENT_TYPE].value_counts(sort=True).iter_rows())
     with new_folder(target) as aside:
         notes = _WRITERS[to](dataset, aside, target.name)
         conversion = Conversion(
             folder=target,
             format=_NAMES[to],
             counts=counts,
-            event_types=types,
+            event_types=tally.event_types,
             repairs=tuple(map(str, dataset.report.repairs)),
             notes=tuple(notes),
         )

@@ -113,7 +113,7 @@ class _Events:
     def _read(self, text: pl.Series, field: Field, cells: Cells) -> pl.Series:
         name = self._names[field.name]
         if name == IMPRESSIONS:
-            return _listed(text).alias(name)
+            return _ids(text).alias(name)
         values = _values(text, field, cells)
         if field.categorical and values.dtype == pl.String:
             values = _without_outer_bars(values)
@@ -194,8 +194,14 @@ def _without_outer_bars(text: pl.Series) -> pl.Series:
     return cleaned.set(cleaned == "", None)
 
 
+def _ids(text: pl.Series) -> pl.Series:
+    """``a|b`` as a list of ids, which are taken as they stand; null where nothing is left."""
+    lists = text.str.split("|").list.eval(pl.element().filter(pl.element() != ""))
+    return lists.set(lists.list.len() == 0, None)
+
+
 def _listed(text: pl.Series) -> pl.Series:
-    """``a|b`` as a list; null where nothing is left."""
+    """``a|b`` as a list of categories without outer spaces; null where nothing is left."""
     part = pl.element().str.strip_chars()
     lists = text.str.split("|").list.eval(part.filter(part != ""))
     return lists.set(lists.list.len() == 0, None)

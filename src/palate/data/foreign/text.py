@@ -23,7 +23,7 @@ from palate.errors import DataError, EmptyTableError, TornFileError
 Progress = Callable[[str, int, int], None]
 """Told the name of a file, the bytes read and the bytes in all."""
 
-_BLOCK: Final = 1 << 24
+_BLOCK: Final = 1 << 22
 """Bytes read at a time; a row must fit into them."""
 _MALFORMED_LIMIT: Final = 1000
 _NEVER: Final = "\x1f"

@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 import yaml
 
 from palate.data.foreign.contents import Contents
+from palate.data.foreign.tally import Tally
 from palate.data.report import Findings
 from palate.data.schema import SCHEMA_FILE, Role, Schema
 from palate.errors import ConfigError
-from palate.words import EVENT_TYPE, ITEM_ID, USER_ID
 
 _ROW_GROUP: Final = 1 << 20
 
@@ -67,8 +67,9 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 def write_contents(contents: Contents, target: Path, *, source: str, findings: Findings, strict: bool) -> Conversion:
     """Write the data folder; with ``strict`` a `StrictError` that lists every repair, and no folder."""
+    tally = Tally()
     with new_folder(target) as aside:
-        write_batches(contents.events, aside / "events.parquet")
+        write_batches(tally.counted(contents.events), aside / "events.parquet")
         for name, table in (("items", contents.items), ("users", contents.users)):
             if table is not None:
                 write_batches(iter([table]), aside / f"{name}.parquet")
@@ -76,7 +77,7 @@ def write_contents(contents: Contents, target: Path, *, source: str, findings: F
             findings.refuse(source)
         schema = contents.schema()
         (aside / SCHEMA_FILE).write_text(_schema_text(schema), encoding="utf-8")
-        conversion = _described(contents, aside, target, findings)
+        conversion = _conversion(contents, target, tally, findings)
         (aside / "README.md").write_text(_readme(conversion, schema, source), encoding="utf-8")
     return conversion
 
@@ -95,22 +96,16 @@ def write_batches(frames: Iterator[pl.DataFrame], path: Path) -> None:
             writer.close()
 
 
-def _described(contents: Contents, aside: Path, target: Path, findings: Findings) -> Conversion:
-    events = pl.scan_parquet(aside / "events.parquet")
-    figures = events.select(events=pl.len(), members=pl.col(USER_ID).n_unique(), items=pl.col(ITEM_ID).n_unique())
-    counts = {name: int(value) for name, value in figures.collect(engine="streaming").row(0, named=True).items()}
+def _conversion(contents: Contents, target: Path, tally: Tally, findings: Findings) -> Conversion:
+    counts = tally.counts
     for name, table in (("described_items", contents.items), ("described_members", contents.users)):
         if table is not None:
             counts[name] = table.height
-    types: dict[str, int] = {}
-    if EVENT_TYPE in events.collect_schema():
-        grouped = events.group_by(EVENT_TYPE).len().sort("len", EVENT_TYPE, descending=[True, False])
-        types = {str(name): int(rows) for name, rows in grouped.collect(engine="streaming").iter_rows()}
     return Conversion(
         folder=target,
         format=contents.format,
         counts=counts,
-        event_types=types,
+        event_types=tally.event_types,
         repairs=tuple(map(str, findings.repairs)),
         notes=tuple(findings.notes),
     )
