@@ -18,7 +18,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from palate.data import Dataset, PrepareConfig, PreparedLog, Schema, available_from, prepare
+from palate.data import (
+    Dataset,
+    PrepareConfig,
+    PreparedLog,
+    Schema,
+    SplitRule,
+    available_from,
+    divided_parts,
+    prepare,
+    split,
+    split_parts,
+)
+from palate.data.large.split import select
 from palate.errors import (
     DamagedRunError,
     DataError,
@@ -325,7 +337,7 @@ def test_a_preparation_that_was_cut_off_goes_on_to_the_same_files(tmp_path: Path
 
 @pytest.mark.slow
 def test_killed_at_any_moment_nothing_is_lost(tmp_path: Path) -> None:
-    folder = written(service(60_000, 500), tmp_path / "data")
+    folder = written(service(40_000, 500), tmp_path / "data")
     config = PrepareConfig(piece_rows=2000, partitions=20, part_rows=3000)
     expected = content(prepare(folder, tmp_path / "whole", config).folder)
     code = (
@@ -340,7 +352,7 @@ def test_killed_at_any_moment_nothing_is_lost(tmp_path: Path) -> None:
             assert child.stdout is not None
             child.stdout.readline()
             try:
-                assert child.wait(timeout=0.1 + 0.4 * rng.random()) == 0
+                assert child.wait(timeout=0.3 + 0.9 * rng.random()) == 0
                 break
             except subprocess.TimeoutExpired:
                 child.kill()
@@ -414,3 +426,38 @@ def test_a_given_schema_is_used(tmp_path: Path) -> None:
     folder = written(service(), tmp_path / "data")
     schema = Schema(dropped_event_types=("trailer",))
     assert_same(prepare(folder, tmp_path / "out", SMALL, schema=schema), Dataset.from_folder(folder, schema=schema))
+
+
+def test_the_split_of_a_log_in_parts_is_that_of_the_log(tmp_path: Path) -> None:
+    folder = written(service().with_columns(pl.col("timestamp") // 50 * 50), tmp_path / "data")
+    prepared, dataset = prepare(folder, tmp_path / "out", SMALL), Dataset.from_folder(folder)
+    for rule in (
+        SplitRule(),
+        SplitRule(train_share=0.5, validation_share=0.5),
+        SplitRule(kind="leave_one_out"),
+        SplitRule(kind="none"),
+    ):
+        expected, divided = split(dataset, rule), split_parts(prepared, rule)
+        assert divided.cuts == expected.cuts
+        assert divided.members_without_test == expected.members_without_test
+        parts = [part.part for _, part in divided_parts(prepared, divided)]
+        assert np.concatenate(parts).tolist() == expected.part.tolist()
+
+
+def test_a_split_that_is_impossible_for_the_log_is_so_in_parts(tmp_path: Path) -> None:
+    folder = written(service().with_columns(pl.lit(START).alias("timestamp")), tmp_path / "data")
+    prepared = prepare(folder, tmp_path / "out", SMALL)
+    assert outcome(lambda: split_parts(prepared)) == outcome(lambda: split(Dataset.from_folder(folder)))
+
+
+@given(
+    values=st.lists(st.integers(-(2**50), 2**50), min_size=1, max_size=30),
+    shares=st.lists(st.floats(0, 1), min_size=1, max_size=3),
+)
+def test_ranks_are_found_without_sorting(values: list[int], shares: list[float]) -> None:
+    pieces = [np.array(values[first : first + 7]) for first in range(0, len(values), 7)]
+    ranks = [round(share * len(values)) for share in shares]
+    ordered = [*sorted(values), max(values) + 1]
+    found = select(lambda: pieces, ranks, min(values), max(values), len(values))
+    assert [value for value, _ in found] == [ordered[rank] for rank in ranks]
+    assert [below for _, below in found] == [sum(each < ordered[rank] for each in values) for rank in ranks]

@@ -9,6 +9,7 @@ from palate.data.inspect import Inspection, inspect
 from palate.data.large.config import PrepareConfig
 from palate.data.large.prepare import prepare
 from palate.data.large.prepared import LogPart, PreparedLog
+from palate.data.large.split import PartedSplit, divided_parts, split_parts
 from palate.data.report import INFERRED, Fault, Repair, Report
 from palate.data.rule import RunRule, SplitRule
 from palate.data.schema import ANY_TYPE, SCHEMA_FILE, SCHEMA_VERSION, Column, Kind, Merge, Role, Schema, SeenItems
@@ -29,6 +30,7 @@ __all__ = [
     "LogPart",
     "Merge",
     "Part",
+    "PartedSplit",
     "PrepareConfig",
     "PreparedLog",
     "Repair",
@@ -40,6 +42,7 @@ __all__ = [
     "Split",
     "SplitRule",
     "available_from",
+    "divided_parts",
     "has_target_type",
     "inspect",
     "is_target",
@@ -50,5 +53,6 @@ __all__ = [
     "repeats",
     "run_starts",
     "split",
+    "split_parts",
     "stable_hash",
 ]
