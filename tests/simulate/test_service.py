@@ -32,7 +32,7 @@ def hour(time: pl.Expr) -> pl.Expr:
 
 @pytest.mark.parametrize(
     ("settings", "lengths"),
-    [(preset("tiny"), (20, 50)), (preset("service"), (40, 80)), (preset("long", members=8, days=120), (300, 1500))],
+    [(preset("tiny"), (20, 50)), (preset("service"), (40, 80)), (preset("long", members=8, days=120), (700, 2800))],
     ids=["tiny", "service", "long"],
 )
 def test_presets_have_the_promised_statistics(settings: SimulationConfig, lengths: tuple[int, int]) -> None:

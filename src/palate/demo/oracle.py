@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from palate.simulate import Oracle
+from palate.simulate import FilterOracle, Oracle
 
 LOWEST = -1e9
 """Score of what can't be chosen; scores are finite."""
@@ -16,7 +16,7 @@ LOWEST = -1e9
 class OracleScorer:
     """Log choice probabilities as scores."""
 
-    def __init__(self, oracle: Oracle) -> None:
+    def __init__(self, oracle: Oracle | FilterOracle) -> None:
         self._oracle = oracle
 
     @property

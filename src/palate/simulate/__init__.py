@@ -5,7 +5,18 @@
 """
 
 from palate.simulate.config import SimulationConfig, preset
+from palate.simulate.filter import FilterConfig, FilterOracle
 from palate.simulate.oracle import Knowledge, Oracle
 from palate.simulate.simulation import Simulation, simulate, simulate_to
 
-__all__ = ["Knowledge", "Oracle", "Simulation", "SimulationConfig", "preset", "simulate", "simulate_to"]
+__all__ = [
+    "FilterConfig",
+    "FilterOracle",
+    "Knowledge",
+    "Oracle",
+    "Simulation",
+    "SimulationConfig",
+    "preset",
+    "simulate",
+    "simulate_to",
+]

@@ -6,6 +6,7 @@ be made in any order by any process.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,7 +22,7 @@ from palate.simulate.sessions import Sessions, plan_sessions
 from palate.simulate.timeline import Plays, make_timeline
 from palate.simulate.walk import Left, Viewings, walk
 
-_EVENTS: Final = 1_000_000
+_EVENTS: Final = 1_300_000
 """Events of a block, about."""
 _CELLS: Final = 1 << 25
 """Pairs of member and title of a block, at most."""
@@ -65,7 +66,9 @@ def blocks(config: SimulationConfig, titles: int) -> list[range]:
     """The members of each block."""
     of_a_session = _EVENTS_OF_A_VIEWING / (1 - config.another)
     expected = max(1.0, of_a_session * config.sessions_per_day * config.days)
-    size = int(max(1, min(_EVENTS / expected, _CELLS / titles, _MOST_MEMBERS)))
+    most = max(1, min(_EVENTS / expected, _CELLS / titles, _MOST_MEMBERS))
+    count = math.ceil(config.members / most)
+    size = math.ceil(config.members / count)
     return [range(start, min(start + size, config.members)) for start in range(0, config.members, size)]
 
 

@@ -178,7 +178,7 @@ def probabilities(model: ChoiceModel, weights: Doubles, now: Situation, state: S
     after_trailer[np.arange(len(rows)), now.trailer[rows]] += follows
 
     result = free
-    again = _again(state, now)
+    again = seen_again(state, now.member)
     share = now.habits.rewatches
     result *= (1 - share * again.sum(axis=1))[:, None]
     result += share[:, None] * again
@@ -212,14 +212,14 @@ def _free(model: ChoiceModel, weights: Doubles, now: Situation, state: State) ->
     return np.asarray(result)
 
 
-def _again(state: State, now: Situation) -> Doubles:
+def seen_again(state: State, member: Ints) -> Doubles:
     """[N, G] probabilities of finding each title when something seen before is looked for; may sum to less than one."""
-    N, G = len(now.member), state.titles
-    length = state.count[now.member]
+    N, G = len(member), state.titles
+    length = state.count[member]
     row = np.repeat(np.arange(N), length)
     inside = np.arange(len(row)) - np.repeat(length.cumsum() - length, length)
-    title = state.seen[state.start[now.member[row]] + inside]
-    wanted = state.wanted_again(state.place(now.member[row], title), title) / length[row]
+    title = state.seen[state.start[member[row]] + inside]
+    wanted = state.wanted_again(state.place(member[row], title), title) / length[row]
     found = np.bincount(row * G + title, weights=wanted, minlength=N * G).reshape(N, G)
     each = found.sum(axis=1)
     tries = np.where(each > 0, (1 - (1 - each) ** MEMORIES) / np.where(each > 0, each, 1.0), 0.0)
@@ -237,6 +237,12 @@ def _going_on(state: State, now: Situation) -> Doubles:
     both = waits[:, 0] & waits[:, 1]
     shares = np.where(both[:, None], [LATEST_FIRST, 1 - LATEST_FIRST], waits.astype(np.float64))
     return np.asarray(shares * now.habits.goes_on[:, None])
+
+
+def discovery(model: ChoiceModel, day: Ints) -> Floats:
+    """[N, G] factor of a session of discovery on the weights of titles."""
+    result: Floats = np.exp(model.config.sharpness * _DISCOVERY * model.fresh[day])
+    return result
 
 
 def make_choice_model(config: SimulationConfig, catalogue: Catalogue, rng: np.random.Generator) -> ChoiceModel:

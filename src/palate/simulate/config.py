@@ -46,11 +46,11 @@ class SimulationConfig(Config):
     """Inverse temperature of every choice: more makes members more predictable."""
     taste_strength: float = Field(default=6.5, ge=0, le=10)
     """Length of a taste vector: utility of a title that fits perfectly, against one that does not matter."""
-    drift: float = Field(default=0.3, ge=0, le=2)
+    drift: float = Field(default=0.45, ge=0, le=2)
     """Standard length of the slow wandering of a taste, relative to its lasting part."""
     drift_days: float = Field(default=35, gt=0)
     """Days after which the wandering part has lost 63 % of its memory."""
-    phases_per_100_days: float = Field(default=1.5, ge=0, le=20)
+    phases_per_100_days: float = Field(default=2.5, ge=0, le=20)
     """Passing infatuations with one genre (two to four weeks each), a member and 100 days."""
     quality_scale: float = Field(default=1.4, ge=0, le=4)
     """Scale of the exponentially distributed quality, which ends at 3.2 scales: the heavy tail of popularity."""
@@ -110,8 +110,9 @@ class SimulationConfig(Config):
 _PRESETS: Final[dict[str, dict[str, float]]] = {
     "tiny": {"members": 200, "items": 160, "days": 40, "sessions_per_day": 0.35},
     "service": {},
-    "long": {"members": 300, "items": 3000, "days": 730, "sessions_per_day": 2.0, "activity_spread": 0.7,
-             "another": 0.5, "binge": 0.75,
+    "long": {"members": 300, "items": 4000, "days": 730, "sessions_per_day": 2.5, "activity_spread": 0.7,
+             "another": 0.5, "binge": 0.85, "continue_share": 0.6, "series_share": 0.35, "breaks_per_hour": 0.4,
+             "seen_weight": 0.1,
              "joining_share": 0.0, "leaving_disappointed": 0.0, "leaving_content": 0.0, "leaving_price": 0.0},
 }  # fmt: skip
 

@@ -19,6 +19,8 @@ from palate.simulate.config import SimulationConfig
 from palate.simulate.grid import Doubles, Floats, Ints, mix, on_grid, softmax, unit
 
 KNOT_DAYS = 7
+PHASE = 0.8
+"""Length of an infatuation, against the lasting taste."""
 _PRICE_RISES = 0.6
 
 
@@ -96,10 +98,7 @@ def make_members(
     """Draw ``count`` members, the first of which is number ``start`` among all."""
     M = count
     kind = rng.choice(len(world.MEMBER_TYPES), size=M, p=world.MEMBER_TYPE_SHARES)
-    archetypes = rng.dirichlet(np.full(world.ARCHETYPES, 0.15), size=M)
-    lasting = unit(mix(archetypes, space.archetypes)) + 0.25 * unit(rng.normal(size=(M, world.LATENT)))
-    for_children = unit(space.genres[world.genre("Family")] + space.genres[world.genre("Animation")])
-    lasting = unit(lasting + 0.8 * np.where(kind[:, None] == world.FAMILY_MEMBER, for_children, 0.0))
+    archetypes, lasting = lasting_tastes(space, kind, rng)
     wandering = _wandering(config, M, rng) + _phases(config, M, space, rng)
     knots = on_grid(config.taste_strength * (lasting[:, None] + wandering))
 
@@ -123,8 +122,8 @@ def make_members(
         locale=locale,
         age=(ages < rng.random(M)[:, None]).sum(axis=1).clip(max=len(world.AGES) - 1),
         plan=plan.astype(np.int64),
-        mainstream=on_grid(np.clip(rng.normal(1.0, 0.3, size=M), 0.2, 2.0)),
-        novelty=on_grid(np.clip(rng.normal(1.0, 0.4, size=M), 0.0, 2.5)),
+        mainstream=on_grid(mainstream_weights(M, rng)),
+        novelty=on_grid(novelty_weights(M, rng)),
         joined_day=joined_day,
         price_day=np.where(leaves, np.minimum(price_day, config.days), config.days),
         rate=np.minimum(config.sessions_per_day * activity, max(3.0, 2.5 * config.sessions_per_day)),
@@ -135,9 +134,28 @@ def make_members(
     )
 
 
+def lasting_tastes(space: world.Space, kind: Ints, rng: np.random.Generator) -> tuple[Doubles, Doubles]:
+    """Shares of archetypes [M, archetypes], and directions [M, D] of what lasts in the tastes of members."""
+    M = len(kind)
+    archetypes = rng.dirichlet(np.full(world.ARCHETYPES, 0.15), size=M)
+    lasting = unit(mix(archetypes, space.archetypes)) + 0.25 * unit(rng.normal(size=(M, world.LATENT)))
+    for_children = unit(space.genres[world.genre("Family")] + space.genres[world.genre("Animation")])
+    return archetypes, unit(lasting + 0.8 * np.where(kind[:, None] == world.FAMILY_MEMBER, for_children, 0.0))
+
+
 def knot_count(days: int) -> int:
     """Weekly knots of a period of so many days."""
     return (days - 1) // KNOT_DAYS + 2
+
+
+def mainstream_weights(M: int, rng: np.random.Generator) -> Doubles:
+    """[M] weights of quality and buzz."""
+    return np.clip(rng.normal(1.0, 0.3, size=M), 0.2, 2.0)
+
+
+def novelty_weights(M: int, rng: np.random.Generator) -> Doubles:
+    """[M] weights of being new."""
+    return np.clip(rng.normal(1.0, 0.4, size=M), 0.0, 2.5)
 
 
 def _wandering(config: SimulationConfig, M: int, rng: np.random.Generator) -> Doubles:
@@ -160,5 +178,5 @@ def _phases(config: SimulationConfig, M: int, space: world.Space, rng: np.random
     direction = space.genres[rng.choice(len(world.GENRES), size=len(member), p=world.GENRE_SHARES)]
     for offset in range(4):
         live = (offset < length) & (start + offset < K)
-        np.add.at(total, (member[live], start[live] + offset), 0.8 * direction[live])
+        np.add.at(total, (member[live], start[live] + offset), PHASE * direction[live])
     return total

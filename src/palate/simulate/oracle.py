@@ -20,7 +20,7 @@ from palate.simulate.config import SimulationConfig
 from palate.simulate.context import INTENTS, context_table, intent_prior, is_weekend
 from palate.simulate.grid import Doubles, Floats, Ints, on_grid
 from palate.simulate.members import taste_at
-from palate.simulate.replay import Asked, Record, replay, rows_of
+from palate.simulate.replay import Asked, Record, answers, rows_of
 from palate.simulate.state import State
 from palate.simulate.timeline import AT_BREAK, ENDED, HAS_NEXT
 from palate.simulate.truth import Truth
@@ -72,26 +72,7 @@ class Oracle:
         truth to know. Raises `DataError` for any other moment.
         """
         rows = rows_of(self.truth, queries)
-        scores = np.full((len(rows), len(self.truth.items)), -np.inf, dtype=np.float32)
-        order = np.argsort(rows, kind="stable")
-        ordered = rows[order]
-
-        def ask(asked: Asked, state: State) -> None:
-            by_item = self._by_item(asked, state)
-            first = np.searchsorted(ordered, asked.play, side="left")
-            last = np.searchsorted(ordered, asked.play, side="right")
-            with np.errstate(divide="ignore"):
-                values = np.log(by_item).astype(np.float32)
-            repeated = np.repeat(np.arange(len(first)), last - first)
-            places = (
-                first[repeated]
-                + np.arange(len(repeated))
-                - np.repeat(np.cumsum(last - first) - (last - first), last - first)
-            )
-            scores[order[places]] = values[repeated]
-
-        replay(self._choice, self._record, rows, ask)
-        return scores
+        return answers(self._choice, self._record, rows, self._by_item)
 
     def relevance(self, queries: pl.DataFrame) -> Floats:
         """Utility [Q, V] of each item's title for the member at that moment: what the choice would follow if
@@ -204,7 +185,8 @@ class Oracle:
             now = replace(now, habits=habits)
             ends = np.full_like(ends, ENDED)
         weights = choice.weights(choice.sides(moments), now.day).astype(np.float64)
-        return probabilities(choice, weights, now, state), continuation(choice.config, ends, now.habits)
+        stays = np.select([ends == AT_BREAK, ends == HAS_NEXT], [choice.config.resume, now.habits.binges], 0.0)
+        return probabilities(choice, weights, now, state), continuation(choice.config, stays, now.habits.trailer)
 
     def _spread(
         self, asked: Asked, titles: Doubles, goes_on: Doubles, ends: Ints, before: Ints, day: Ints, state: State
@@ -226,13 +208,13 @@ class Oracle:
         )
 
 
-def continuation(config: SimulationConfig, ends: Ints, habits: Habits) -> Doubles:
-    """Probability that a play in a session goes on with what the play before was of, given how that one ended.
+def continuation(config: SimulationConfig, stays: Doubles, trailer: Doubles) -> Doubles:
+    """Probability that a play in a session goes on with what the play before was of.
 
-    The alternative is that the viewing is over and the session goes on with another title, without a trailer first.
+    ``stays`` is the probability that the viewing goes on, ``trailer`` that of a trailer before the next title. The
+    alternative is that the viewing is over and the session goes on with another title, without a trailer first.
     """
-    stays = np.select([ends == AT_BREAK, ends == HAS_NEXT], [config.resume, habits.binges], 0.0)
-    another = (1 - stays) * config.another * (1 - habits.trailer)
+    another = (1 - stays) * config.another * (1 - trailer)
     return np.asarray(stays / np.maximum(stays + another, 1e-300))
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from palate import words
 from palate.errors import DataError
 from palate.simulate.choice import ChoiceModel
-from palate.simulate.grid import Bools, Ints, segment_starts, within
+from palate.simulate.grid import Bools, Doubles, Floats, Ints, segment_starts, within
 from palate.simulate.state import BROKEN, OPEN, State
 from palate.simulate.timeline import AT_BREAK, FIRST
 from palate.simulate.truth import STATUS, Truth
@@ -47,9 +47,10 @@ class Record:
     def of(cls, truth: Truth) -> Record:
         """Take what is needed from the tables."""
         play = {name: truth.plays[name].to_numpy() for name in ("viewing", "item", "begins", "ends", "run")}
-        names = ("session", "number", "title", "trailer", "liked", "listed", "episode", "progress", "place")
+        names = ("session", "number", "title", "trailer", "liked", "listed", "episode", "played", "progress")
         viewing = {name: truth.viewings[name].to_numpy() for name in names}
         viewing["status"] = _codes(truth.viewings["status"], STATUS)
+        viewing["left"] = np.zeros(len(viewing["title"]))
         session = {name: truth.sessions[name].to_numpy() for name in ("member", "day", "hour", "device")}
         of_session = viewing["session"][play["viewing"]]
         before = np.arange(len(of_session)) - 1
@@ -104,12 +105,34 @@ class Asked:
     """[N] the member's place in the state."""
 
 
+Turned = Callable[[Ints, Ints, State], None]
+
+
+def answers(
+    choice: ChoiceModel,
+    record: Record,
+    rows: Ints,
+    by_item: Callable[[Asked, State], Doubles],
+    turned: Turned | None = None,
+) -> Floats:
+    """Logarithms [Q, V] of what ``by_item`` says [N, V] of the plays in ``rows [Q]``; the rest as in `replay`."""
+    plays, which = np.unique(rows, return_inverse=True)
+    table = np.empty((len(plays), int(choice.shelf.size.sum())), dtype=np.float32)
+
+    def ask(asked: Asked, state: State) -> None:
+        with np.errstate(divide="ignore"):
+            table[np.searchsorted(plays, asked.play)] = np.log(by_item(asked, state))
+
+    replay(choice, record, rows, ask, turned)
+    return table if np.array_equal(which, np.arange(len(rows))) else table[which]
+
+
 def replay(
     choice: ChoiceModel,
     record: Record,
     rows: Ints,
     ask: Callable[[Asked, State], None],
-    turned: Callable[[Ints, Ints, State], None] | None = None,
+    turned: Turned | None = None,
 ) -> None:
     """Call ``ask`` for all plays in ``rows``, member block by member block.
 
@@ -131,7 +154,7 @@ def _replay_block(
     wanted: Bools,
     members: Ints,
     ask: Callable[[Asked, State], None],
-    turned: Callable[[Ints, Ints, State], None] | None,
+    turned: Turned | None,
 ) -> None:
     count = record.viewings[members]
     state = State(choice.shelf, count)
@@ -157,7 +180,7 @@ def _replay_viewings(
     place: Ints,
     state: State,
     ask: Callable[[Asked, State], None],
-    turned: Callable[[Ints, Ints, State], None] | None,
+    turned: Turned | None,
 ) -> None:
     """One viewing of each of these members."""
     viewing, play = record.viewing, record.play
@@ -170,7 +193,7 @@ def _replay_viewings(
         turned(rows, place, state)
     title = viewing["title"][rows]
     state.turn_to(place, title)
-    none = np.zeros(len(rows))
+    unsure = np.full(len(rows), 0.5)
     for step in range(1, int(record.plays[rows].max(initial=0))):
         some = np.nonzero(record.plays[rows] > step)[0]
         some = some[wanted[first[some] + step]]
@@ -179,8 +202,8 @@ def _replay_viewings(
         before = first[some] + step - 1
         broken = play["ends"][before] == AT_BREAK
         seen = viewing["episode"][rows[some]] + play["run"][before] + ~broken
-        state.leave(place[some], title[some], np.where(broken, BROKEN, OPEN), seen, none[some])
+        state.leave(place[some], title[some], np.where(broken, BROKEN, OPEN), seen, unsure[some])
         ask(Asked(first[some] + step, members[place[some]], place[some]), state)
-    state.leave(place, title, viewing["status"][rows], viewing["progress"][rows], none)
+    state.leave(place, title, viewing["status"][rows], viewing["progress"][rows], viewing["left"][rows])
     listed = viewing["listed"][rows]
     state.listed[place[listed >= 0]] = listed[listed >= 0]

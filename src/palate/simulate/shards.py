@@ -19,7 +19,7 @@ from palate.simulate.log import Log
 from palate.simulate.members import Members, users_table
 from palate.simulate.truth import MemberTruth, block_truth
 
-_WORTH_IT: Final = 4
+_WORTH_IT: Final = 2
 """Blocks from which on processes pay for their start."""
 _AHEAD: Final = 1
 """Blocks that wait to be written, beside those at work."""

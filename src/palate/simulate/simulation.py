@@ -16,6 +16,7 @@ from palate.data.schema import Schema
 from palate.errors import ConfigError
 from palate.simulate.block import Service, make_service
 from palate.simulate.config import SimulationConfig
+from palate.simulate.filter import FilterConfig, FilterOracle
 from palate.simulate.log import EVENT_TYPES, events_frame, written_schema
 from palate.simulate.oracle import Knowledge, Oracle
 from palate.simulate.shards import Shard, shards
@@ -112,6 +113,10 @@ class Simulation:
     def oracle(self, knowledge: Knowledge | None = None) -> Oracle:
         """The upper reference for these data."""
         return Oracle(self.truth, knowledge or Knowledge())
+
+    def filter_oracle(self, config: FilterConfig | None = None) -> FilterOracle:
+        """The lower reference: it knows the generator and the observed past."""
+        return FilterOracle(self.truth, config or FilterConfig())
 
     def write(self, folder: str | Path) -> Path:
         """Write the data folder, with the truth apart in ``truth/``; all of it or nothing.

@@ -13,7 +13,7 @@ import numpy as np
 
 from palate.simulate.catalogue import Catalogue
 from palate.simulate.config import SimulationConfig
-from palate.simulate.grid import Bools, Ints, segment_starts, within
+from palate.simulate.grid import Bools, Floats, Ints, segment_starts, within
 from palate.simulate.sessions import Sessions
 from palate.simulate.state import ABANDONED, BROKEN, DISLIKED
 from palate.simulate.viewing import EPISODES, share_at_break
@@ -52,6 +52,8 @@ class Plays:
     """[P] how it ends."""
     run: Ints
     """[P] number of its episode within the viewing."""
+    share: Floats
+    """[P] share of the item that has been seen at its end, what was seen in earlier sessions included."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,7 @@ def _plays(config: SimulationConfig, catalogue: Catalogue, sessions: Sessions, v
         begins=np.where(number > 0, RESUMED, np.where(run > 0, NEXT_EPISODE, FIRST)),
         ends=np.where(at_break, AT_BREAK, np.where(has_next, HAS_NEXT, ENDED)),
         run=run,
+        share=after.astype(np.float32),
     )
 
 

@@ -58,7 +58,7 @@ class Truth:
     """One row an item, title by title: its id, title and launch day."""
     arrays: dict[str, NDArray[Any]]
     """``features`` [F, G], ``appeal`` and ``fresh`` [days, G], ``rows`` [days, rows, length], ``row_shares``,
-    ``propensity`` [length], ``genres`` [genres, D]."""
+    ``propensity`` [length], ``genres`` [genres, D], ``archetypes`` [archetypes, D]."""
 
     @property
     def plays(self) -> pl.DataFrame:
@@ -109,8 +109,8 @@ class Truth:
 
     def space(self) -> world.Space:
         """The space of tastes as far as oracles need it."""
-        nothing = np.zeros((0, world.LATENT))
-        return world.Space(genres=self.arrays["genres"], archetypes=nothing, leaning=nothing)
+        nothing = np.zeros((0, len(world.AGES)))
+        return world.Space(genres=self.arrays["genres"], archetypes=self.arrays["archetypes"], leaning=nothing)
 
     def taste(self) -> NDArray[np.float32]:
         """[M, knots, D]"""
@@ -172,6 +172,7 @@ def service_truth(service: Service, of_members: MemberTruth) -> Truth:
         "row_shares": choice.row_shares,
         "propensity": choice.propensity,
         "genres": service.space.genres,
+        "archetypes": service.space.archetypes,
     }
     return Truth(service.config, of_members, titles, items, arrays)
 
@@ -206,6 +207,7 @@ def block_truth(service: Service, block: Block) -> MemberTruth:
                 "begins": code(plays.begins[kept]),
                 "ends": code(plays.ends[kept]),
                 "run": code(plays.run[kept]),
+                "share": plays.share[kept],
             }
         ),
         viewings=pl.DataFrame(
