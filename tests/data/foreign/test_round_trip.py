@@ -223,6 +223,15 @@ def test_what_personalize_cannot_hold_is_counted(tmp_path: Path) -> None:
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.parametrize("to", Target)
+def test_whole_ratings_leave_as_numbers(tmp_path: Path, to: Target) -> None:
+    events = pl.DataFrame({**ROWS, "timestamp": [1, 2, 3], "rating": [5, 3, 4]})
+    data = write_folder(tmp_path / "data", {"events": events}, Schema(timestamp_unit="s"))
+    back = Dataset.from_folder(there_and_back(data, to), strict=True)
+    assert back.schema.events["rating"].kind == Kind.NUMERIC
+    assert back.events["rating"].to_list() == [5, 3, 4]
+
+
 def test_positions_are_no_times(tmp_path: Path) -> None:
     data = write_folder(tmp_path / "data", {"events": pl.DataFrame({**ROWS, "position": [0, 1, 0]})}, Schema())
     (data / "schema.yaml").unlink()

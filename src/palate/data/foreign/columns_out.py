@@ -13,6 +13,8 @@ from palate.data.schema import Column, Kind, Role
 from palate.data.table import TableName
 from palate.errors import DataError
 
+_LOOSE: Final = r"[\t\n\r]"
+
 
 @dataclass
 class Losses:
@@ -64,9 +66,6 @@ def leaving(
     return columns
 
 
-_LOOSE: Final = r"[\t\n\r]"
-
-
 def refuse_in_ids(frame: pl.DataFrame, column: str, pattern: str, what: str, hint: str) -> None:
     """Raise a `DataError` where an id, or one of a list of ids, holds what the format uses between values."""
     ids = frame[column]
@@ -90,6 +89,13 @@ def inside_lists(lists: pl.Series, pattern: str, by: str, where: str, what: str,
     values = lists.explode()
     losses.replaced(where, values, values.str.replace_all(pattern, by), what)
     return lists.list.eval(pl.element().str.replace_all(pattern, by))
+
+
+def is_number(name: str, column: Column | None, values: pl.Series) -> bool:
+    """Whether a column leaves as numbers: quantities, and whole ratings and labels, which may be categories here."""
+    if column is None:
+        return False
+    return column.kind == Kind.NUMERIC or (name in ("rating", "label") and values.dtype == pl.Int64)
 
 
 def is_text(column: Column | None) -> bool:

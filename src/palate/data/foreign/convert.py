@@ -41,7 +41,9 @@ def convert(
     names = _names(opened, kind)
     with opened.local(names) as folder, _named_after(folder, opened.path):
         contents = _read(folder, opened, kind, config, findings, progress)
-        return write_contents(contents, Path(out), source=opened.path.name, findings=findings, strict=config.strict)
+        return write_contents(
+            contents, Path(out), source=opened.path.resolve().name, findings=findings, strict=config.strict
+        )
 
 
 @contextmanager

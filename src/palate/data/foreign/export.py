@@ -43,7 +43,7 @@ def export(data: Path | str, to: Target, out: Path | str, *, strict: bool = Fals
         if table is not None:
             counts[name] = table.height
     with new_folder(target) as aside:
-        notes = _WRITERS[to](dataset, aside, target.name)
+        notes = _WRITERS[to](dataset, aside, target.resolve().name)
         conversion = Conversion(
             folder=target,
             format=_NAMES[to],
@@ -52,7 +52,7 @@ def export(data: Path | str, to: Target, out: Path | str, *, strict: bool = Fals
             repairs=tuple(map(str, dataset.report.repairs)),
             notes=tuple(notes),
         )
-        (aside / "README.md").write_text(_readme(conversion, Path(data).name), encoding="utf-8")
+        (aside / "README.md").write_text(_readme(conversion, Path(data).resolve().name), encoding="utf-8")
     return conversion
 
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from palate.data.dataset import Dataset
 from palate.data.foreign.avro import Field, is_field_name, record_json
-from palate.data.foreign.columns_out import Losses, frames, inside_lists, is_text, leaving, refuse_in_ids
+from palate.data.foreign.columns_out import Losses, frames, inside_lists, is_number, is_text, leaving, refuse_in_ids
 from palate.data.foreign.datasets import KNOWN
 from palate.data.schema import Column, Kind
 from palate.data.table import TableName
@@ -108,8 +108,8 @@ def _values(table: TableName, frame: pl.DataFrame, name: str, column: Column | N
     if name in _IDS or name == EVENT_TYPE:
         return values.cast(pl.String)
     assert column is not None
-    if column.kind == Kind.NUMERIC or is_text(column):
-        return values
+    if is_number(name, column, values) or is_text(column):
+        return values.cast(pl.String if is_text(column) else pl.Float64)
     what = "bars were replaced by slashes, since bars separate categories"
     if column.kind == Kind.MULTI_CATEGORICAL:
         return inside_lists(values, r"\|", "/", where, what, losses).list.join("|")

@@ -8,7 +8,15 @@ from typing import Final
 import polars as pl
 
 from palate.data.dataset import Dataset
-from palate.data.foreign.columns_out import Losses, frames, inside_lists, leaving, refuse_in_ids, without_line_ends
+from palate.data.foreign.columns_out import (
+    Losses,
+    frames,
+    inside_lists,
+    is_number,
+    leaving,
+    refuse_in_ids,
+    without_line_ends,
+)
 from palate.data.schema import Column, Kind
 from palate.data.table import TableName
 from palate.errors import DataError
@@ -59,8 +67,8 @@ def _values(
         return _fixed(frame, name, where, losses)
     if column.kind == Kind.TIMESTAMP:
         return values.cast(pl.Float64) / 1000, "float"
-    if column.kind == Kind.NUMERIC:
-        return values, "float"
+    if is_number(name, column, values):
+        return values.cast(pl.Float64), "float"
     if column.kind == Kind.VECTOR:
         return values.cast(pl.List(pl.String)).list.join(" "), "float_seq"
     if column.kind == Kind.MULTI_CATEGORICAL:

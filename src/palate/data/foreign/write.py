@@ -54,6 +54,7 @@ def new_folder(target: Path) -> Iterator[Path]:
     """Give a folder to write into; on leaving, move it to ``target``, which must not exist or be empty."""
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ConfigError(f"{target}: already exists and is not empty", hint="name another folder, or delete this one")
+    target = target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
