@@ -13,7 +13,9 @@ def codes(ids: pl.Series, *, dense: bool = False) -> npt.NDArray[np.int64]:
     """An integer for each id, in the order of the ids; ``dense``: from 0 without gaps. Ids hold no nulls."""
     if ids.dtype == pl.Int64 and not dense:
         return ids.to_numpy()
-    return ids.unique().sort().search_sorted(ids).to_numpy().astype(np.int64)
+    ordered = ids.unique().sort().alias("id").to_frame().with_row_index("code")
+    found = ids.alias("id").to_frame().join(ordered, on="id", how="left", maintain_order="left")
+    return found["code"].to_numpy().astype(np.int64)
 
 
 def argsort(*keys: npt.NDArray[np.int64 | np.uint64 | np.float64]) -> npt.NDArray[np.int64] | None:

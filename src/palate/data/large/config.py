@@ -19,7 +19,7 @@ def _cores() -> int:
 class PrepareConfig(Config):
     """Settings of `palate.data.prepare`. None of them but ``part_rows`` changes a byte of what is written."""
 
-    memory: int = Field(default=DEFAULT_MEMORY, ge=256 << 20)
+    memory: int = Field(default=DEFAULT_MEMORY, ge=512 << 20)
     """Bytes that the process may hold at its peak, the tables of items and members not counted."""
     workers: int = Field(default_factory=_cores, ge=1)
     """Pieces that are worked on at a time; more of them are smaller."""

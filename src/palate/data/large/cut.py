@@ -6,7 +6,7 @@ log, divided by the rows of a part. So a part holds whole members, and is the sa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -16,14 +16,14 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
-from palate.data.large.frames import batch_rows, read_frames
+from palate.data.large.frames import batch_rows, read_frames, regular
 from palate.data.large.journal import Journal, Line, sha256, whole_file
 from palate.data.large.parallel import Progress, as_completed
 from palate.data.large.sort import sorted_path
 from palate.words import TIMESTAMP, USER_ID
 
 STAGE: Final = "writing the parts"
-_ROW_GROUP: Final = 1 << 18
+_ROW_GROUP: Final = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,17 @@ def write_parts(
     return lines
 
 
-def write_parquet(frame: pl.DataFrame, path: Path) -> None:
-    """A Parquet file whose bytes depend on the content alone; it appears whole."""
-    table = frame.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+def write_parquet(frames: Iterable[pl.DataFrame], path: Path) -> None:
+    """A Parquet file of frames end to end, at least one; it appears whole, and its bytes depend on the rows alone."""
     with whole_file(path) as partial:
-        pq.write_table(table, partial, compression="zstd", row_group_size=_ROW_GROUP)
+        writer = None
+        for frame in regular(frames, _ROW_GROUP):
+            table = frame.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+            if writer is None:
+                writer = pq.ParquetWriter(partial, table.schema, compression="zstd")
+            writer.write_table(table, row_group_size=_ROW_GROUP)
+        assert writer is not None, "at least one frame"
+        writer.close()
 
 
 def _plans(journal: Journal, rows: Sequence[int], *, settled: bool, part_rows: int) -> list[_Plan]:
@@ -101,27 +107,54 @@ def _plans(journal: Journal, rows: Sequence[int], *, settled: bool, part_rows: i
 
 
 def _write(journal: Journal, plan: _Plan, settled: bool, target: Path) -> Line:
-    frame = pl.concat([_rows(sorted_path(journal, each.range, settled=settled), each) for each in plan.slices])
     name = f"events/part-{plan.number:05d}.parquet"
-    write_parquet(frame, target / name)
-    users = frame[USER_ID]
+    seen = _Seen()
+    frames = (
+        frame for each in plan.slices for frame in _frames(sorted_path(journal, each.range, settled=settled), each)
+    )
+    write_parquet(map(seen.look, frames), target / name)
     line: dict[str, Any] = {
         "file": name,
         "first_row": plan.first,
-        "rows": frame.height,
-        "members": users.n_unique(),
-        "first_member": users[0],
-        "last_member": users[-1],
+        "rows": sum(each.rows for each in plan.slices),
+        "members": seen.members,
+        "first_member": seen.first_member,
+        "last_member": seen.last_member,
         "sha256": sha256(target / name),
     }
-    if TIMESTAMP in frame.columns:
-        line |= {"first_time": frame[TIMESTAMP].min(), "last_time": frame[TIMESTAMP].max()}
+    if seen.first_times:
+        line |= {"first_time": min(seen.first_times), "last_time": max(seen.last_times)}
     return line
 
 
-def _rows(path: Path, wanted: _Slice) -> pl.DataFrame:
-    ends = list(accumulate(batch_rows(path)))
-    first = next(number for number, end in enumerate(ends) if end > wanted.first)
-    last = next(number for number, end in enumerate(ends) if end >= wanted.first + wanted.rows)
-    before = ends[first - 1] if first else 0
-    return read_frames(path, range(first, last + 1)).slice(wanted.first - before, wanted.rows)
+class _Seen:
+    """What has to be known of the events of a part."""
+
+    def __init__(self) -> None:
+        self.members = 0
+        self.first_member: int | str | None = None
+        self.last_member: int | str | None = None
+        self.first_times: list[int] = []
+        self.last_times: list[int] = []
+
+    def look(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Look at the next events, which are given back."""
+        users = frame[USER_ID]
+        self.members += users.n_unique() - (users[0] == self.last_member)
+        self.first_member = users[0] if self.first_member is None else self.first_member
+        self.last_member = users[-1]
+        if TIMESTAMP in frame.columns:
+            times = frame[TIMESTAMP].to_numpy()
+            self.first_times.append(int(times.min()))
+            self.last_times.append(int(times.max()))
+        return frame
+
+
+def _frames(path: Path, wanted: _Slice) -> Iterator[pl.DataFrame]:
+    """The wanted rows, batch by batch."""
+    begin = 0
+    for number, rows in enumerate(batch_rows(path)):
+        first, end = max(wanted.first, begin), min(wanted.first + wanted.rows, begin + rows)
+        if first < end:
+            yield read_frames(path, [number]).slice(first - begin, end - first)
+        begin += rows

@@ -53,3 +53,19 @@ def sliced(frame: pl.DataFrame, rows: int) -> Iterator[pl.DataFrame]:
     """The frame in slices of so many rows; one without rows where it has none."""
     for first in range(0, max(frame.height, 1), rows):
         yield frame.slice(first, rows)
+
+
+def regular(frames: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
+    """The same rows in frames of so many, the last one aside; one without rows where the only frame has none."""
+    waiting: list[pl.DataFrame] = []
+    given = False
+    for frame in frames:
+        waiting.append(frame)
+        held = sum(each.height for each in waiting)
+        if held >= rows:
+            joined = pl.concat(waiting)
+            whole = held - held % rows
+            yield from (joined[first : first + rows] for first in range(0, whole, rows))
+            waiting, given = [joined[whole:]], True
+    if waiting and not (given and not waiting[-1].height):
+        yield pl.concat(waiting)

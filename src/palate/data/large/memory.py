@@ -8,7 +8,7 @@ from palate.data.large.config import PrepareConfig
 
 _BASE: Final = 400 << 20
 """Bytes of the process itself: Python, Polars, Arrow and what their allocators keep back."""
-_COPIES_OF_A_PIECE: Final = 6
+_COPIES_OF_A_PIECE: Final = 10
 """A piece as it is read, cleaned, shaped, ordered and written, in bytes of its rows."""
 _COPIES_OF_A_RANGE: Final = 8
 """A range as it is read, converted, sorted, compared and written."""

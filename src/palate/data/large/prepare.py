@@ -224,8 +224,8 @@ class _Preparation:
         )
         for name, table in ((ITEMS, items), (USERS, users)):
             if table is not None:
-                write_parquet(finished(table), target / name)
-        write_parquet(result.items, target / SEEN)
+                write_parquet([finished(table)], target / name)
+        write_parquet([result.items], target / SEEN)
         schema.write(target / SCHEMA_FILE)
         (target / REPORT).write_text(report_content(report), encoding="utf-8")
         known = {part["file"]: part.pop("sha256") for part in parts}

@@ -32,7 +32,7 @@ from palate.words import EVENT_ID, ITEM_ID, TIMESTAMP
 STAGE: Final = "sorting the events"
 IDS_STAGE: Final = "comparing event ids"
 SETTLE_STAGE: Final = "dropping repeated event ids"
-_BATCH: Final = 1 << 18
+_BATCH: Final = 1 << 16
 """Rows of a record batch of sorted events."""
 FIRST_TIME: Final = "first_time"
 _RANGE: Final = "range"

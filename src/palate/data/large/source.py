@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Final, Protocol
@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from palate.data.delimited import Malformed, stream_csv
-from palate.data.large.frames import read_frames, write_frames
+from palate.data.large.frames import read_frames, regular, write_frames
 from palate.data.large.journal import Journal, Line, remove
 from palate.data.large.parallel import Progress
 from palate.data.read import reading_parquet, refuse_malformed
@@ -159,30 +159,9 @@ def _stage(path: Path, folder: Path, piece_rows: int, progress: Progress) -> Lin
     frames = stream_csv(path, malformed)
     header = next(frames)
     lengths: list[int] = []
-    for frame in _regular(frames, piece_rows):
+    for frame in regular(frames, piece_rows):
         write_frames([frame], folder / f"{len(lengths):05d}.arrow")
         lengths.append(frame.height)
         progress("reading the file", sum(lengths), 0)
     refuse_malformed(path, malformed, sum(lengths))
     return {"columns": header.columns, "lengths": lengths, "malformed": [malformed.count, malformed.example]}
-
-
-def _regular(frames: Iterator[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
-    """The same rows in frames of so many, the last one aside."""
-    waiting: list[pl.DataFrame] = []
-    for frame in frames:
-        waiting.append(frame)
-        held = sum(each.height for each in waiting)
-        if held >= rows:
-            joined = pl.concat(waiting)
-            whole = held - held % rows
-            yield from (joined[first : first + rows] for first in range(0, whole, rows))
-            waiting = [joined[whole:]]
-    joined = pl.concat(waiting) if waiting else pl.DataFrame()
-    if joined.height:
-        yield joined
-
-
-def piece_line(piece: Piece) -> Line:
-    """The piece as plain values."""
-    return asdict(piece)
