@@ -133,12 +133,26 @@ def test_a_run_has_one_target_whatever_the_vocabulary() -> None:
     division = split(dataset)
     wanted = set(np.flatnonzero(is_target(dataset)).tolist())
     assert 0 < len(wanted) < dataset.events.height
-    for config in (TokenizerConfig(), merging(3), merging(40), TokenizerConfig(runs="last")):
+    for config in (
+        TokenizerConfig(),
+        TokenizerConfig(runs="keep"),
+        merging(3),
+        merging(40),
+        TokenizerConfig(runs="last"),
+    ):
         tokenizer = Tokenizer.fit(dataset, division, config)
         store = tokenizer.encode(dataset)
         known = dataset.events["item_id"].is_in(tokenizer.items.values.implode()).to_numpy()
         found = set(store.event[store.target > 0].tolist())
         assert found == {row for row in wanted if known[row]}
+
+
+def test_runs_are_merged_where_they_have_one_target() -> None:
+    dataset = viewings()
+    assert Tokenizer.fit(dataset, split(dataset), TokenizerConfig()).merges is not None
+    schema = dataset.schema.model_copy(update={"one_target_a_run": False})
+    dataset = Dataset(dataset.events, dataset.items, dataset.users, schema, dataset.report)
+    assert Tokenizer.fit(dataset, split(dataset), TokenizerConfig()).merges is None
 
 
 def test_merging_refuses_targets_within_runs() -> None:

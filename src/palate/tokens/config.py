@@ -12,9 +12,10 @@ from palate.config import Config
 class TokenizerConfig(Config):
     """How events become tokens."""
 
-    runs: Literal["keep", "merge", "last"] = "keep"
-    """What becomes of neighbouring events that the schema calls a run: a token each; learned merges of them; or one
-    token that knows only the last event's outcome. The last two need ``one_target_a_run`` in the schema."""
+    runs: Literal["auto", "keep", "merge", "last"] = "auto"
+    """What becomes of neighbouring events that the schema calls a run. keep: a token each; merge: learned merges of
+    them; last: one token that knows only the last event's outcome; auto: merge where the schema has
+    ``one_target_a_run``, which merge and last need, else keep."""
     max_actions: int = Field(default=32, ge=1, le=4096)
     """Action symbols with ``runs: merge``: event types and learned merges of them."""
     least_merges: int = Field(default=20, ge=2)

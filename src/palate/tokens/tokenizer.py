@@ -118,6 +118,9 @@ class Tokenizer:
     def fit_merges(cls, parts: Callable[[], Iterable[tuple[Dataset, Split]]], config: TokenizerConfig) -> Tokenizer:
         """A tokenizer without fields, which makes tokens and can't encode them yet."""
         first, _ = next(iter(parts()))
+        if config.runs == "auto":
+            runs = "merge" if first.schema.one_target_a_run else "keep"
+            config = config.model_copy(update={"runs": runs})
         if config.runs != "keep" and not first.schema.one_target_a_run:
             raise ConfigError(
                 f"runs: {config.runs} makes one token of what the schema counts as several targets",

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
-from palate.data import Dataset, Part, Split, split
+import numpy as np
+import polars as pl
+
+from palate.data import (
+    Dataset,
+    Part,
+    PreparedLog,
+    Split,
+    SplitRule,
+    divided_parts,
+    is_target,
+    split,
+    split_parts,
+)
+from palate.words import USER_ID
 
 
 @runtime_checkable
@@ -60,3 +75,49 @@ class WholeLog:
     def held_out(self, targets: int, seed: int) -> tuple[Dataset, Split] | None:
         """Everything."""
         return (self._dataset, self._split) if (self._split.part == Part.VALIDATION).any() else None
+
+
+class LogInParts:
+    """A prepared log, of which one part at a time is in memory; it validates on members drawn by the seed.
+
+    Raises what `palate.data.split` raises for a rule that the log can't be divided by.
+    """
+
+    def __init__(self, prepared: PreparedLog, rule: SplitRule | None = None) -> None:
+        self._prepared = prepared
+        self._divided = split_parts(prepared, rule)
+
+    @property
+    def events(self) -> int:
+        """Events of the log."""
+        return self._prepared.events
+
+    @property
+    def members(self) -> int:
+        """Members of the log."""
+        return self._prepared.members
+
+    @property
+    def source(self) -> str | None:
+        """The manifest's hash and the split."""
+        manifest = (self._prepared.folder / "manifest.json").read_bytes()
+        return f"{hashlib.sha256(manifest).hexdigest()} {self._divided}"
+
+    def parts(self) -> Iterator[tuple[Dataset, Split]]:
+        """The parts that were prepared."""
+        return divided_parts(self._prepared, self._divided)
+
+    def held_out(self, targets: int, seed: int) -> tuple[Dataset, Split] | None:
+        """Members in random order, until they have so many validation targets together."""
+        asking = pl.concat(
+            part.events.filter(pl.Series((division.part == Part.VALIDATION) & is_target(part)))
+            .group_by(USER_ID, maintain_order=True)
+            .agg(pl.len().alias("targets"))
+            for part, division in self.parts()
+        )
+        if not asking.height:
+            return None
+        drawn = asking[np.random.default_rng([seed, 1]).permutation(asking.height)]
+        enough = drawn.filter(pl.col("targets").cum_sum() - pl.col("targets") < targets)
+        dataset = self._prepared.read(enough[USER_ID])
+        return dataset, self._divided.of(dataset)

@@ -1,0 +1,58 @@
+"""If these fail, a log that is larger than memory trains another model than the same log in memory."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from safetensors.torch import load_file
+from tests.tokens.test_merges import merging, viewings
+
+from palate.data import Dataset, Part, PrepareConfig, SplitRule, prepare
+from palate.model import ModelConfig, TransformerConfig
+from palate.tokens import TokenizerConfig
+from palate.train import PretrainConfig, pretrain
+from palate.train.log import LogInParts, WholeLog
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    dataset = viewings(members=40, seed=3)
+    (tmp_path / "data").mkdir()
+    dataset.events.write_parquet(tmp_path / "data" / "events.parquet")
+    dataset.schema.write(tmp_path / "data" / "schema.yaml")
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize("tokenizer", [TokenizerConfig(runs="keep"), merging()], ids=["keep", "merge"])
+def test_the_same_weights_as_from_memory(folder: Path, tokenizer: TokenizerConfig) -> None:
+    prepared = prepare(folder, folder.parent / "log", PrepareConfig(part_rows=100))
+    assert len(prepared.log_parts) > 2
+    config = PretrainConfig(epochs=2, tokenizer=tokenizer, model=ModelConfig(encoder=TransformerConfig(width=16)))
+    whole = pretrain(Dataset.from_folder(folder), folder.parent / "whole", config)
+    parted = pretrain(LogInParts(prepared), folder.parent / "parted", config)
+    one, two = (load_file(run.folder / "model.safetensors") for run in (whole, parted))
+    assert one.keys() == two.keys()
+    for name, tensor in one.items():
+        assert tensor.equal(two[name]), name
+
+
+@pytest.mark.parametrize("kind", ["temporal", "leave_one_out"])
+@pytest.mark.parametrize("targets", [3, 10_000])
+def test_members_are_held_out_whole(folder: Path, kind: str, targets: int) -> None:
+    rule = SplitRule.parse({"kind": kind}, source="test")
+    prepared = prepare(folder, folder.parent / "log", PrepareConfig(part_rows=100))
+    log = LogInParts(prepared, rule)
+    whole = WholeLog(Dataset.from_folder(folder).with_split(rule))
+    held_out, everything = log.held_out(targets, seed=0), whole.held_out(targets, seed=0)
+    assert held_out is not None
+    assert everything is not None
+    dataset, division = held_out
+    counts = dict(everything[0].events["user_id"].value_counts().iter_rows())
+    assert all(counts[user] == count for user, count in dataset.events["user_id"].value_counts().iter_rows())
+    same = pl.Series(np.isin(everything[0].events["user_id"].to_numpy(), dataset.events["user_id"].unique().to_numpy()))
+    assert division.part.tolist() == everything[1].part[same.to_numpy()].tolist()
+    assert (division.part == Part.VALIDATION).any()
+    again = log.held_out(targets, seed=0)
+    assert again is not None
+    assert again[0].events.equals(dataset.events)
