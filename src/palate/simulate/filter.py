@@ -32,7 +32,7 @@ from palate.simulate.choice import (
     seen_again,
 )
 from palate.simulate.context import DISCOVER, FIRST_GENRE, INTENTS, context_table, intent_prior, is_weekend
-from palate.simulate.grid import Bools, Doubles, Floats, Ints
+from palate.simulate.grid import Bools, Doubles, Floats, Ints, batched_products
 from palate.simulate.oracle import continuation, read_truth, spread
 from palate.simulate.particles import Particles
 from palate.simulate.replay import Asked, Record, answers, rows_of
@@ -158,7 +158,7 @@ class _Following:
         kind = particles.kind[slot]
         weights, multiplier = self._weights(slot, session, day)
         weights *= state_factors(state, place, day)[:, None]
-        total = np.matmul(weights, multiplier.transpose(0, 2, 1))  # [N, K, I]
+        total = batched_products(weights, multiplier.transpose(0, 2, 1))  # [N, K, I]
         title, trailer, row = record.viewing["title"][viewing], record.viewing["trailer"][viewing], self._row[viewing]
         before = state.status[state.place(place, title)]
         opens = record.viewing["number"][viewing] == 0
@@ -184,7 +184,7 @@ class _Following:
             S = np.arange(len(some))
             own = shown[S, :, chosen][:, :, None] * wanted[S, :, chosen][:, None]
             shares = self.choice.row_shares[:, row[some]].T[:, None]
-            likelihood[some] *= shares * own / np.matmul(shown, wanted.transpose(0, 2, 1))
+            likelihood[some] *= shares * own / batched_products(shown, wanted.transpose(0, 2, 1))
         # What else it may have been: going on, or something seen before.
         waits = state.waits(state.place(place, title), day, title)
         known = (row < 0) & ~seeing & (before != FRESH)
@@ -272,9 +272,9 @@ class _Following:
     def _free(self, weights: Doubles, multiplier: Doubles, share: Doubles, day: Ints) -> Doubles:
         """[N, G] of free choices, of which each particle and intent has a share [N, K, I]."""
         choice = self.choice
-        total = np.matmul(weights, multiplier.transpose(0, 2, 1))
+        total = batched_products(weights, multiplier.transpose(0, 2, 1))
         searching = (1 - choice.config.row_share) * share / total
-        result = (weights * np.matmul(searching, multiplier)).sum(axis=1)
+        result = (weights * batched_products(searching, multiplier)).sum(axis=1)
         N = len(result)
         for row in range(len(ROWS)):
             intents = np.nonzero(choice.row_shares[:, row] > 0)[0]
@@ -282,8 +282,8 @@ class _Following:
             shown = np.take_along_axis(weights, titles[:, None], axis=2) * choice.propensity
             wanted = np.take_along_axis(multiplier[:, intents], titles[:, None], axis=2)
             of_row = choice.config.row_share * choice.row_shares[intents, row]
-            each = of_row * share[:, :, intents] / np.matmul(shown, wanted.transpose(0, 2, 1))
-            found = (shown * np.matmul(each, wanted)).sum(axis=1)
+            each = of_row * share[:, :, intents] / batched_products(shown, wanted.transpose(0, 2, 1))
+            found = (shown * batched_products(each, wanted)).sum(axis=1)
             result[np.arange(N)[:, None], titles] += found
         return np.asarray(result)
 

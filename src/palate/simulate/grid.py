@@ -61,6 +61,15 @@ def products(left: Floats, right: Floats) -> Floats:
     return result[:N]
 
 
+def batched_products(left: Doubles, right: Doubles) -> Doubles:
+    """Products [N, K, C] of ``left [N, K, A]`` and ``right [N, A, C]``, each by one thread, as in `products`."""
+    N, K, A = left.shape
+    C = right.shape[2]
+    high = max((rows for rows in range(1, K + 1) if K % rows == 0 and rows * A * C <= _ONE_THREAD), default=1)
+    tiles = np.matmul(left.reshape(N, K // high, high, A), right[:, None])
+    return np.asarray(tiles.reshape(N, K, C))
+
+
 def mix(weights: NDArray[Any], vectors: NDArray[Any]) -> Doubles:
     """``weights [N, C] @ vectors [C, D]`` summed in a fixed order, for the few products off the grid."""
     total = np.zeros((len(weights), vectors.shape[1]))
