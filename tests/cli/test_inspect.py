@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from palate.cli.data import data_app
-from palate.errors import ConfigError, MissingExtraError
+from palate.errors import ConfigError, MissingExtraError, StrictError
 
 KEYS = {
     "events", "members", "items", "described_items", "items_without_events", "described_members", "density",
@@ -81,6 +81,18 @@ def test_warnings_are_no_errors(folder: Path, tmp_path: Path) -> None:
     pl.concat(more).write_csv(folder / "events.csv")
     assert run(folder, "--fail-on", "error").exit_code == 0
     assert run(folder, "--fail-on", "warning").exit_code == 1
+
+
+def test_strict_refuses_repairs(folder: Path) -> None:
+    assert run(folder, "--strict").exit_code == 0
+    with (folder / "events.csv").open("a") as file:
+        file.write(",5,1700000000,all\n1,6,soon,all\n")
+    assert run(folder).exit_code == 0
+    result = run(folder, "--strict", "--json")
+    assert isinstance(result.exception, StrictError)
+    assert result.stdout == ""
+    for words in ("events.csv", "user_id", "timestamp", "'soon'"):
+        assert words in str(result.exception)
 
 
 def test_the_page(folder: Path, tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 from typer.testing import CliRunner
 
 from palate.cli.main import app
+from palate.errors import ConfigError, StrictError
 
 SETTINGS = "epochs: 2\nmodel: {encoder: {kind: transformer, width: 16}}\n"
 runner = CliRunner()
@@ -61,6 +63,44 @@ def test_recommend_gives_what_may_be_recommended(service: Path) -> None:
     assert "title" in picks.columns
     one = json.loads(palate("recommend", service / "run", service / "data", "--user", picks["user_id"][0], "--json"))
     assert [row["item_id"] for row in one["recommendations"][:5]] == picks["item_id"].head(5).to_list()
+
+
+def test_recommend_at_a_moment(service: Path) -> None:
+    command = ["recommend", service / "run", service / "data", "--user", "m00007", "--json"]
+    later = palate(*command, "--at", "2030-01-31T20:00")
+    assert later == palate(*command, "--at", "2030-01-31T21:00+01:00"), "a time without a zone is UTC"
+    assert len(json.loads(later)["recommendations"]) == 10
+    assert later != palate(*command), "scores are those of the moment"
+    with pytest.raises(ConfigError, match="--at soon: not a time"):
+        palate(*command, "--at", "soon")
+    with pytest.raises(ConfigError, match="events at or after the moment"):
+        palate(*command, "--at", "2001-01-31")
+
+
+def test_recommend_writes_csv(service: Path) -> None:
+    out = service / "new" / "picks.csv"
+    command = ["recommend", service / "run", service / "data", "-k", 3, "--user", "m00007", "--user", "m00003", "--out"]
+    said = palate(*command, out)
+    assert said.endswith("picks.csv: 6 recommendations for 2 members\n")
+    palate(*command, service / "picks.parquet")
+    assert_frame_equal(pl.read_csv(out), pl.read_parquet(service / "picks.parquet"), check_dtypes=False)
+    with pytest.raises(ConfigError, match="unknown ending"):
+        palate(*command, service / "picks.txt")
+
+
+def test_strict_training_refuses_repairs(service: Path, tmp_path: Path) -> None:
+    events = pl.read_parquet(service / "data" / "events.parquet")
+    pl.concat([events, events.tail(2)]).write_parquet(tmp_path / "events.parquet")
+    out = tmp_path / "run"
+    with pytest.raises(StrictError, match=r"events\.parquet.* 2 "):
+        palate("pretrain", tmp_path, "--out", out, "--strict")
+    assert not out.exists()
+
+
+def test_a_split_that_does_not_exist(service: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--split: kind: .*'temporal', 'leave_one_out' or 'none'"):
+        palate("pretrain", service / "data", "--out", tmp_path / "run", "--split", "weekly")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from palate.demo.demo import run_demo
-
 
 def demo_command(
     out: Annotated[Path, typer.Option(help="Folder for data, run and plots; it must not exist.")] = Path("palate-demo"),
@@ -21,4 +19,6 @@ def demo_command(
 
     Example: palate demo --out palate-demo
     """
+    from palate.demo.demo import run_demo
+
     run_demo(out, members=members, items=items, epochs=epochs, seed=seed)

@@ -10,13 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from palate.baselines.choose import standard
 from palate.data import Dataset, Part, split
 from palate.errors import SplitError
-from palate.foundation import FoundationModel
-from palate.terminal.progress import RankingProgress
-from palate.terminal.tables import evaluation_tables
-from palate.train import measure
 
 
 def evaluate_command(
@@ -36,6 +31,12 @@ def evaluate_command(
 
     Example: palate evaluate runs/first my-data
     """
+    from palate.baselines.choose import standard
+    from palate.foundation import FoundationModel
+    from palate.terminal.progress import RankingProgress
+    from palate.terminal.tables import evaluation_tables
+    from palate.train import measure
+
     messages = Console(stderr=True)
     wanted = {"validation": Part.VALIDATION, "test": Part.TEST}.get(part)
     if wanted is None:

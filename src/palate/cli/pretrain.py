@@ -10,8 +10,6 @@ import typer
 from rich.console import Console
 
 from palate.data import Dataset, SplitRule
-from palate.terminal.progress import TerminalReporter, duration
-from palate.train import PretrainConfig, pretrain
 
 
 def pretrain_command(
@@ -33,6 +31,9 @@ def pretrain_command(
 
     Example: palate pretrain my-data --out runs/first
     """
+    from palate.terminal.progress import TerminalReporter, duration
+    from palate.train import PretrainConfig, pretrain
+
     messages = Console(stderr=True)
     settings = PretrainConfig() if config is None else PretrainConfig.from_yaml(config)
     changes = {name: value for name, value in (("epochs", epochs), ("seed", seed)) if value is not None}

@@ -15,8 +15,6 @@ from rich.table import Table
 
 from palate.data import Dataset
 from palate.errors import ConfigError
-from palate.foundation import FoundationModel
-from palate.terminal.progress import RankingProgress
 from palate.words import ITEM_ID, RANK, SCORE, USER_ID
 
 TITLE_COLUMNS = ("title", "name")
@@ -39,6 +37,9 @@ def recommend_command(
 
     Example: palate recommend runs/first my-data --user m00031 -k 5
     """
+    from palate.foundation import FoundationModel
+    from palate.terminal.progress import RankingProgress
+
     messages = Console(stderr=True)
     if out is not None and out.suffix not in (".parquet", ".csv"):
         raise ConfigError(f"--out {out}: unknown ending", hint="use .parquet or .csv")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
@@ -15,7 +15,9 @@ from rich.table import Table
 
 from palate.data import Dataset, SplitRule, split
 from palate.errors import ConfigError
-from palate.tokens import TradeOff, TradeOffs, trade_offs
+
+if TYPE_CHECKING:
+    from palate.tokens import TradeOff, TradeOffs
 
 
 def tokenize_command(
@@ -34,6 +36,8 @@ def tokenize_command(
 
     Example: palate tokenize my-data --sizes 4,8,16,32
     """
+    from palate.tokens import trade_offs
+
     messages = Console(stderr=True)
     with messages.status("reading"):
         dataset = Dataset.from_folder(data, strict=strict)
@@ -85,7 +89,7 @@ def _show(data: Path, dataset: Dataset, found: TradeOffs, console: Console) -> N
     saved = 1 - enough.tokens_per_event / found.rows[0].tokens_per_event
     console.print(
         f"{enough.vocabulary_size} actions save {saved:.0%} of the tokens. To train so, put into the settings of "
-        f"pretrain:\n  tokenizer: {{runs: merge, max_actions: {enough.vocabulary_size}}}",
+        f"pretrain\n  tokenizer: {{runs: merge, max_actions: {enough.vocabulary_size}}}",
         markup=False,
         highlight=False,
     )
