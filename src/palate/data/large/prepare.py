@@ -30,7 +30,7 @@ from palate.data.read import FoundFiles, find_files, read_small_tables, refuse_e
 from palate.data.report import Findings, Report
 from palate.data.schema import SCHEMA_FILE, Schema
 from palate.data.table import Table
-from palate.errors import DataError, RunExistsError, UnfinishedRunError
+from palate.errors import DataError, PalateError, RunExistsError, UnfinishedRunError
 from palate.words import EVENT_ID, USER_ID
 
 _RESULT = "result"
@@ -70,8 +70,16 @@ def prepare(
     files = find_files(data, schema)
     out.parent.mkdir(parents=True, exist_ok=True)
     journal = Journal(work)
+    preparation = _Preparation(data, files, journal, config or PrepareConfig(), strict, progress)
     try:
-        _Preparation(data, files, journal, config or PrepareConfig(), strict, progress).run()
+        start = preparation.start()
+        preparation.run(start)
+    except _ChangedError:
+        raise
+    except PalateError:
+        # From data that can't be used nothing goes on.
+        remove(work)
+        raise
     finally:
         journal.close()
     result = work / _RESULT
@@ -80,6 +88,10 @@ def prepare(
     flush(out.parent)
     remove(work)
     return PreparedLog.open(out)
+
+
+class _ChangedError(DataError):
+    """The source is no longer the one that was begun."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +103,8 @@ class _Preparation:
     strict: bool
     progress: Progress
 
-    def run(self) -> None:
+    def run(self, start: Line) -> None:
         """All stages, one after the other."""
-        start = self._start()
         source = self._source(start)
         refuse_empty("events", str(source.path), source.rows)
         findings, small = Findings(), Findings()
@@ -146,7 +157,7 @@ class _Preparation:
         )
         self._write(decisions, result, schema, report, items, users)
 
-    def _start(self) -> Line:
+    def start(self) -> Line:
         """What the preparation was started with; the source must still be the same."""
         given = {
             "files": {
@@ -171,7 +182,7 @@ class _Preparation:
             }
             self.journal.write("start", line)
         elif line["given"] != json.loads(json.dumps(given)):
-            raise DataError(
+            raise _ChangedError(
                 f"{self.data}: the files, the schema or Palate have changed since the preparation was started",
                 hint=f"delete {self.journal.folder}, and start again",
             )

@@ -157,7 +157,7 @@ def _settle(work: _Work, events: Table, repeats: Findings, number: int, *, settl
             unknown[table.name] = repeated.record_unknown(events, table, repeats).to_list()
     if work.items is not None:
         repeated.record_early(events, work.items, repeats)
-    behaviour = BehaviourFacts.of(events.frame, work.decisions.schema)
+    behaviour = BehaviourFacts.of(events.frame, work.decisions.schema, None if work.items is None else work.items.frame)
     frame = finished(events)
     first = pl.col(TIMESTAMP).min() if TIMESTAMP in frame.columns else pl.lit(None, dtype=pl.Int64)
     items = frame.group_by(ITEM_ID).agg(pl.len().cast(pl.Int64).alias("events"), first.alias(FIRST_TIME))
@@ -169,6 +169,7 @@ def _settle(work: _Work, events: Table, repeats: Findings, number: int, *, settl
         "unknown_users": len(unknown.get("users", [])),
         "events": behaviour.events,
         "repeated": behaviour.repeats,
+        "continuing": behaviour.continuing,
         "typed": behaviour.typed,
         "rows": frame.height,
     }
@@ -192,7 +193,10 @@ def _together(work: _Work) -> Sorted:
         unknown.update(line["unknown_items"])
     repeats.tell(Fault.UNKNOWN_ITEM, len(unknown))
     repeats.tell(Fault.UNKNOWN_MEMBER, sum(line["unknown_users"] for line in ends))
-    behaviour = [BehaviourFacts(Counter(line["events"]), Counter(line["repeated"]), line["typed"]) for line in ends]
+    behaviour = [
+        BehaviourFacts(Counter(line["events"]), Counter(line["repeated"]), Counter(line["continuing"]), line["typed"])
+        for line in ends
+    ]
     items = pl.concat([read_frames(_items_path(journal, number)) for number in range(work.ranges)])
     items = items.group_by(ITEM_ID).agg(pl.col("events").sum(), pl.col(FIRST_TIME).min()).sort(ITEM_ID)
     return Sorted(
