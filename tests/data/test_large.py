@@ -6,6 +6,7 @@ import gzip
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,6 +139,8 @@ def logs(draw: st.DrawFn) -> Log:
                 ["dropped_event_types: [heartbeat, skip]\n", "duplicate_events: keep\n", "target_event_types: null\n"]
             )
         )
+    if schema is None and "watched" in events and draw(st.booleans()):
+        schema = f"least_values: {{watched: {draw(st.sampled_from([5, 1000]))}}}\n"
     form = draw(st.sampled_from(["csv", "csv.gz", "parquet", "typed parquet"]))
     return Log(events, items, users, form, schema)
 
@@ -345,18 +348,21 @@ def test_killed_at_any_moment_nothing_is_lost(tmp_path: Path) -> None:
         "prepare(*sys.argv[1:3], PrepareConfig.model_validate_json(sys.argv[3]), resume=True)"
     )
     command = [sys.executable, "-c", code, str(folder), str(tmp_path / "out"), config.model_dump_json()]
+    journal = tmp_path / ".out.preparing" / "journal.jsonl"
     rng = np.random.default_rng(0)
-    kills = 0
-    while kills < 40:
+    kills = lines = 0
+    while True:
+        lines += int(rng.integers(1, 16))
         with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
             assert child.stdout is not None
             child.stdout.readline()
-            try:
-                assert child.wait(timeout=0.3 + 0.9 * rng.random()) == 0
-                break
-            except subprocess.TimeoutExpired:
-                child.kill()
-                kills += 1
+            while child.poll() is None and not (journal.exists() and journal.read_bytes().count(b"\n") >= lines):
+                time.sleep(0.001)
+            time.sleep(rng.random() * 0.02)
+            child.kill()
+        if child.returncode == 0:
+            break
+        kills += 1
     assert kills > 2
     assert content(tmp_path / "out") == expected
 

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 import yaml
 
-from palate.data import Column, Dataset, Kind, Role, Schema, SplitRule
-from palate.errors import ColumnTypeError, SchemaError
+from palate.data import Column, Dataset, Kind, Role, Schema, SplitRule, is_target
+from palate.errors import ColumnTypeError, EmptyTableError, SchemaError
 
 FULL = Schema(
     events={"device": Column(role=Role.REQUEST_TIME, kind=Kind.CATEGORICAL)},
@@ -75,6 +75,27 @@ def test_dropped_types_are_dropped_and_counted(log: pl.DataFrame) -> None:
     assert any("'heartbeat'" in note for note in dataset.report.notes)
 
 
+def test_low_values_are_dropped_and_counted(log: pl.DataFrame) -> None:
+    dataset = Dataset.from_frames(log, schema=Schema(least_values={"watched": 5}))
+    assert dataset.events["watched"].min() == 7.0
+    assert any("3 events with watched below 5" in note for note in dataset.report.notes)
+    with pytest.raises(EmptyTableError, match="no row is left"):
+        Dataset.from_frames(log, schema=Schema(least_values={"watched": 1000}))
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_one_target_a_run_follows_from_the_log(log: pl.DataFrame, again: bool) -> None:
+    if again:
+        log = pl.concat([log, log.with_columns(pl.col("timestamp") + 1)])
+    dataset = Dataset.from_frames(log)
+    assert dataset.schema.one_target_a_run == again
+    assert any("one_target_a_run: false" in note for note in dataset.report.notes) == again
+    if again:
+        assert int(is_target(dataset).sum()) < log.height
+        every = Dataset.from_frames(log, schema=Schema(one_target_a_run=False))
+        assert not every.schema.one_target_a_run
+
+
 def test_duplicates_can_be_kept(log: pl.DataFrame) -> None:
     twice = pl.concat([log, log])
     assert Dataset.from_frames(twice).events.height == log.height
@@ -97,6 +118,9 @@ def test_duplicates_can_be_kept(log: pl.DataFrame) -> None:
         ("{target_event_types: [play], dropped_event_types: [play]}", "'play' is a target and dropped"),
         ("{target_event_types: [play], seen_items: {plya: allow}}", "nearest: play"),
         ("session_gap_seconds: -1", "session_gap_seconds"),
+        ("least_values: {wached: 5}", "least_values.wached: no such column of events; nearest: watched"),
+        ("least_values: {event_type: 5}", "has no numbers there"),
+        ("events: {watched: {role: request_time, kind: numeric, merge: max}}", "would leak"),
         ("[1, 2]", "found list"),
         ("events: {", "not valid YAML"),
     ],

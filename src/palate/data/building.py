@@ -8,8 +8,9 @@ from palate.data import repeated, validate
 from palate.data.convert import convert_columns, number_facts, refuse_lost
 from palate.data.infer import FIXED, infer_columns
 from palate.data.report import Findings
-from palate.data.schema import Schema
+from palate.data.schema import Kind, Schema
 from palate.data.table import ROW, Table
+from palate.errors import SchemaError
 from palate.words import ITEM_ID, USER_ID
 
 
@@ -41,7 +42,11 @@ def complete_columns(
         if table is not None:
             known = schema.columns(table.name)
             changes[table.name] = {**known, **infer_columns(table, known, findings)}
-    return schema.model_copy(update=changes)
+    schema = schema.model_copy(update=changes)
+    for name in schema.least_values:
+        if name not in schema.events or schema.events[name].kind != Kind.NUMERIC:
+            raise SchemaError(f"least_values.{name}: {sample.label} has no numbers there", hint="kind: numeric")
+    return schema
 
 
 def convert_whole(table: Table, schema: Schema, findings: Findings) -> Table:

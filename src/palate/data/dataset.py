@@ -108,6 +108,9 @@ class Dataset:
 
         order = SourceOrder.of(events.frame)
         by_hash = sorted_by_item([order] if order else [], events.frame[USER_ID].n_unique)
+        events, low = validate.drop_low_values(events, schema)
+        validate.note_low_values(events.label, schema, low, findings)
+        events = findings.some_left(events)
         events = events.having(sort_events(events.frame, by_hash=by_hash))
         events = repeated.drop_exact_duplicates(events, schema, findings)
         if EVENT_ID in events.frame.columns:
@@ -119,7 +122,7 @@ class Dataset:
                 findings.tell(fault, len(repeated.record_unknown(events, described, findings)))
         if items is not None:
             repeated.record_early(events, items, findings)
-        behaviour = BehaviourFacts.of(events.frame, schema)
+        behaviour = BehaviourFacts.of(events.frame, schema, None if items is None else items.frame)
         schema = complete_behaviour(schema, behaviour, has_time=time_unit is not None, findings=findings)
         if strict:
             findings.refuse(tables.source)

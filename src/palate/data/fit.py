@@ -28,6 +28,10 @@ def check_schema(schema: Schema, tables: Iterable[Table], source: str) -> None:
             problems += _problems(name, column, described, given.get(name))
     if EVENT_TYPE not in given["events"].frame.columns and (schema.target_event_types or schema.dropped_event_types):
         problems.append(f"it names event types, but {given['events'].source} has no column {EVENT_TYPE}")
+    for name in schema.least_values:
+        if name not in given["events"].frame.columns:
+            near = nearest(name, [each for each in given["events"].frame.columns if each != ROW])
+            problems.append(f"least_values.{name}: no such column of events; {near}")
     if problems:
         raise SchemaError(f"{source}: " + "; ".join(problems), hint="correct the schema, or leave the lines out")
 

@@ -101,6 +101,8 @@ class Schema(Config):
     """Event types that the model learns to predict; all others are input only; null: every event is a target."""
     dropped_event_types: tuple[str, ...] = ()
     """Event types whose rows are left out of everything."""
+    least_values: dict[str, float] = Field(default={})
+    """Events whose number in such a column is lower are left out of everything: plays of a few seconds, say."""
     runs: RunRule = RunRule()
     """Which neighbouring events of a member belong together."""
     one_target_a_run: bool = False

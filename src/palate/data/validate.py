@@ -194,6 +194,26 @@ def check_types(sample: Table) -> None:
 OTHER_IDS: Final = (SESSION_ID, EVENT_ID)
 
 
+def drop_low_values(events: Table, schema: Schema) -> tuple[Table, Counter[str]]:
+    """The events without those whose numbers are below the schema's least values, and how many each column cost.
+
+    ``events`` may be a piece of the table, and are converted.
+    """
+    counts: Counter[str] = Counter()
+    for name, least in schema.least_values.items():
+        low = (events.frame[name] < least).fill_null(False)
+        counts[name] = int(low.sum())
+        if counts[name]:
+            events = events.having(events.frame.filter(~low))
+    return events, counts
+
+
+def note_low_values(label: str, schema: Schema, dropped: Counter[str], findings: Findings) -> None:
+    """Note how many events were left out for a number that is too low."""
+    for name, least in schema.least_values.items():
+        findings.note(f"{label}: {dropped[name]:,} events with {name} below {least:g}, which the schema leaves out")
+
+
 def check_optional_columns(table: Table, findings: Findings) -> Table:
     """The other fixed columns in their types; values of another type become null, and are recorded.
 

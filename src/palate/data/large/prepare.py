@@ -141,6 +141,9 @@ class _Preparation:
         findings.absorb(result.converted)
         refuse_lost(decisions.sample, decisions.schema.columns("events"), result.left, findings)
         findings.absorb(described)
+        validate.note_low_values(decisions.sample.label, decisions.schema, result.low, findings)
+        if not sum(result.rows):
+            findings.some_left(decisions.sample.having(decisions.sample.frame.clear()))
         findings.absorb(result.repeats)
         has_time = decisions.reading is not None
         schema = complete_behaviour(decisions.schema, result.behaviour, has_time=has_time, findings=findings)

@@ -26,7 +26,7 @@ from palate.data.large.spill import Spilled, spill_path
 from palate.data.order import sort_events
 from palate.data.report import Fault, Findings
 from palate.data.table import Table
-from palate.data.validate import check_optional_columns
+from palate.data.validate import check_optional_columns, drop_low_values
 from palate.words import EVENT_ID, ITEM_ID, TIMESTAMP
 
 STAGE: Final = "sorting the events"
@@ -45,6 +45,8 @@ class Sorted:
 
     converted: Findings
     left: Counter[str]
+    low: Counter[str]
+    """Events left out for a number below the schema's least, by column."""
     """Values of each described column that could be read."""
     repeats: Findings
     behaviour: BehaviourFacts
@@ -110,9 +112,10 @@ def _sort(work: _Work, number: int) -> Line:
     events = check_optional_columns(events, converted)
     columns = decisions.schema.columns("events")
     events, left = convert_columns(events, columns, work.spilled.numbers, converted)
+    events, low = drop_low_values(events, decisions.schema)
     events = events.having(sort_events(events.frame, by_hash=work.spilled.by_item))
     events = repeated.drop_exact_duplicates(events, decisions.schema, repeats)
-    line: Line = {"converted": converted.to_list(), "left": left}
+    line: Line = {"converted": converted.to_list(), "left": left, "low": low}
     if EVENT_ID not in decisions.columns:
         return line | _settle(work, events, repeats, number, settled=False)
     # Which of equal ids is the first is known only when all ranges are sorted.
@@ -186,8 +189,10 @@ def _together(work: _Work) -> Sorted:
     if settled:
         repeats.take([Findings.from_list(line["settled"]) for line in ends], first_row=False)
     left: Counter[str] = Counter()
+    low: Counter[str] = Counter()
     for line in lines:
         left.update(line["left"])
+        low.update(line["low"])
     unknown: set[object] = set()
     for line in ends:
         unknown.update(line["unknown_items"])
@@ -202,6 +207,7 @@ def _together(work: _Work) -> Sorted:
     return Sorted(
         converted=converted,
         left=left,
+        low=low,
         repeats=repeats,
         behaviour=reduce(add, behaviour),
         items=items,
