@@ -21,7 +21,7 @@ from palate.data.read import with_rows
 from palate.data.report import Findings
 from palate.data.schema import Schema
 from palate.data.table import Table
-from palate.data.times import MomentFacts, moment_facts
+from palate.data.times import MomentFacts, is_moment_type, moment_facts
 from palate.data.validate import IdFacts, drop_null_ids, id_facts, is_id_type
 from palate.words import EVENT_TYPE, IMPRESSIONS, ITEM_ID, ORDER, POSITION, TIMESTAMP, USER_ID
 
@@ -125,15 +125,7 @@ def _look(source: Source, columns: Sequence[str], piece: Piece, every: int) -> _
     events = drop_null_ids(events, USER_ID, ids)
     with_user = events.frame.height
     events = drop_null_ids(events, ITEM_ID, ids)
-    moments = MomentFacts()
-    if TIMESTAMP in few:
-        values = events.frame[TIMESTAMP]
-        # Unsigned numbers may turn out to be text.
-        moments = (
-            moment_facts(values.cast(pl.String) if values.dtype == pl.UInt64 else values)
-            if _usable(values)
-            else moments
-        )
+    moments = _moments(events.frame[TIMESTAMP]) if TIMESTAMP in few else MomentFacts()
     return _PieceSurvey(facts, missing, with_user, events.frame.height, ids, moments, sample)
 
 
@@ -152,8 +144,11 @@ def _sample_again(
     return [found[piece.number] for piece in pieces]
 
 
-def _usable(values: pl.Series) -> bool:
-    return values.dtype.is_numeric() or values.dtype == pl.String
+def _moments(values: pl.Series) -> MomentFacts:
+    if values.dtype == pl.UInt64:
+        # They may turn out to be text.
+        values = values.cast(pl.String)
+    return moment_facts(values) if is_moment_type(values.dtype) else MomentFacts()
 
 
 def faulty_ids(source: Source, decided: Mapping[str, Form], *, workers: int) -> dict[str, IdFacts]:
