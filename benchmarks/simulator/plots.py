@@ -1,11 +1,14 @@
-"""Draws what the simulated service produces, for docs/simulator.md.
+"""Draws what the simulated service produces, beside MovieTweetings where that is at hand, for docs/simulator.md.
 
-python benchmarks/simulator/plots.py [--out docs/img]
+    python benchmarks/simulator/plots.py [--out docs/img]
+
+Also prints the figures that the document quotes.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 import matplotlib
@@ -17,22 +20,54 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 
-from palate.simulate import Simulation, SimulationConfig, simulate
+from palate.simulate import Simulation, preset, simulate
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
-INK, OTHER = "#1f4e79", "#c8553d"
+INK, OTHER, PALE = "#1f4e79", "#c8553d", "#9aa5b1"
+ROOT = Path(__file__).parents[2]
 
 
-def popularity(axes: Axes, plays: pl.DataFrame) -> None:
-    counts = plays.group_by("item_id").len()["len"].sort(descending=True)
-    axes.loglog(np.arange(1, len(counts) + 1), counts, color=INK)
-    axes.set(title="Plays of a title", xlabel="rank of the title", ylabel="plays")
+def real_events() -> pl.DataFrame | None:
+    """MovieTweetings' events, in milliseconds, if they are there."""
+    folder = Path(os.environ.get("PALATE_DATA", ROOT.parent / "shared" / "data")) / "movietweetings"
+    if not folder.is_dir():
+        return None
+    return pl.read_parquet(folder / "events.parquet").with_columns(pl.col("timestamp") * 1000)
 
 
-def history_lengths(axes: Axes, events: pl.DataFrame) -> None:
-    lengths = events.group_by("user_id").len()["len"].sort(descending=True)
-    axes.loglog(lengths, np.arange(1, len(lengths) + 1) / len(lengths), color=INK)
-    axes.set(title="History lengths", xlabel="events", ylabel="share of members with as many")
+def popularity(axes: Axes, plays: pl.DataFrame, real: pl.DataFrame | None) -> None:
+    for events, label, color in ((plays, "simulated", INK), (real, "MovieTweetings", PALE)):
+        if events is not None:
+            counts = events.group_by("item_id").len()["len"].sort(descending=True)
+            axes.loglog(np.arange(1, len(counts) + 1), counts / counts.sum(), color=color, label=label)
+    axes.set(title="Popularity", xlabel="rank of the item", ylabel="share of the plays")
+    axes.legend(frameon=False)
+
+
+def history_lengths(axes: Axes, plays: pl.DataFrame, real: pl.DataFrame | None) -> None:
+    for events, color in ((plays, INK), (real, PALE)):
+        if events is not None:
+            lengths = events.group_by("user_id").len()["len"].sort(descending=True)
+            axes.loglog(lengths, np.arange(1, len(lengths) + 1) / len(lengths), color=color)
+    axes.set(title="History lengths", xlabel="plays (ratings)", ylabel="share of members with as many")
+
+
+def session_lengths(axes: Axes, plays: pl.DataFrame) -> None:
+    minutes = plays.group_by("session_id").agg(pl.col("event_value").sum() / 60)["event_value"]
+    axes.hist(minutes.to_numpy().clip(0, 400), bins=np.arange(0, 410, 10), color=INK, density=True)
+    axes.set(title="Minutes watched in a session", xlabel="minutes", ylabel="density")
+
+
+def returns(axes: Axes, plays: pl.DataFrame, real: pl.DataFrame | None) -> None:
+    bins = np.geomspace(0.02, 200, 50)
+    for events, color in ((plays.unique("session_id", keep="first", maintain_order=True), INK), (real, PALE)):
+        if events is not None:
+            starts = events.sort("user_id", "timestamp")
+            gaps = starts.select(pl.col("timestamp").diff().over("user_id")).to_series().drop_nulls() / DAY_MS
+            axes.hist(
+                gaps.to_numpy(), bins=bins, weights=np.full(len(gaps), 1 / len(gaps)), color=color, histtype="step"
+            )
+    axes.set(title="Time between sessions (ratings)", xlabel="days", ylabel="share", xscale="log")
 
 
 def rhythm(axes: Axes, plays: pl.DataFrame) -> None:
@@ -45,35 +80,9 @@ def rhythm(axes: Axes, plays: pl.DataFrame) -> None:
     axes.legend(frameon=False)
 
 
-def sessions(axes: Axes, plays: pl.DataFrame) -> None:
-    counts = plays.group_by("session_id").len()["len"].value_counts(sort=True).sort("len")
-    axes.bar(counts["len"], counts["count"] / counts["count"].sum(), color=INK)
-    axes.set(title="Plays of a session", xlabel="plays", ylabel="share of sessions")
-
-
-def returns(axes: Axes, plays: pl.DataFrame) -> None:
-    starts = plays.group_by("user_id", "session_id").agg(pl.col("timestamp").min()).sort("user_id", "timestamp")
-    gaps = starts.select(pl.col("timestamp").diff().over("user_id")).to_series().drop_nulls() / DAY_MS
-    axes.hist(gaps.to_numpy(), bins=np.linspace(0, 14, 14 * 8 + 1), color=INK)
-    axes.set(title="Time between sessions", xlabel="days", ylabel="sessions")
-
-
-def ages(axes: Axes, simulation: Simulation, plays: pl.DataFrame) -> None:
-    start = int(plays["timestamp"].min()) // DAY_MS * DAY_MS  # type: ignore[arg-type]
-    launched = simulation.items.filter(pl.col("launch_time") >= start)
-    joined = plays.join(launched, on="item_id")
-    age = ((joined["timestamp"] - joined["launch_time"]) // DAY_MS).to_numpy()
-    last = start + simulation.config.days * DAY_MS
-    exposed = ((last - launched["launch_time"]) // DAY_MS).to_numpy()
-    days = np.arange(60)
-    alive = (exposed[:, None] > days).sum(axis=0)
-    axes.plot(np.bincount(age, minlength=60)[:60] / np.maximum(alive, 1), color=INK)
-    axes.set(title="After the launch", xlabel="days", ylabel="plays a day of a title", ylim=0)
-
-
 def context(axes: Axes, simulation: Simulation, plays: pl.DataFrame) -> None:
     joined = plays.join(simulation.items.select("item_id", "entity_type"), on="item_id")
-    kinds = ["film", "season", "documentary", "special", "short"]
+    kinds = ["film", "episode", "documentary", "special", "short"]
     bottom = np.zeros(4)
     devices = ["tv", "web", "tablet", "phone"]
     for kind, shade in zip(kinds, plt.cm.viridis(np.linspace(0.1, 0.9, 5)), strict=True):
@@ -86,32 +95,141 @@ def context(axes: Axes, simulation: Simulation, plays: pl.DataFrame) -> None:
     axes.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0), reverse=True)
 
 
+def ages(axes: Axes, simulation: Simulation, plays: pl.DataFrame) -> None:
+    start = int(plays["timestamp"].min()) // DAY_MS * DAY_MS  # type: ignore[arg-type]
+    launched = simulation.items.filter(pl.col("launch_time") >= start)
+    joined = plays.join(launched, on="item_id")
+    age = ((joined["timestamp"] - joined["launch_time"]) // DAY_MS).to_numpy()
+    last = start + simulation.config.days * DAY_MS
+    exposed = ((last - launched["launch_time"]) // DAY_MS).to_numpy()
+    days = np.arange(60)
+    alive = (exposed[:, None] > days).sum(axis=0)
+    axes.plot(np.bincount(age, minlength=60)[:60] / np.maximum(alive, 1), color=INK)
+    axes.set(title="After the launch", xlabel="days", ylabel="plays a day of an item", ylim=0)
+
+
 def drift(axes: Axes, simulation: Simulation) -> None:
-    taste = simulation.truth.arrays["taste"].astype(float)
+    taste = simulation.truth.taste().astype(float)
     taste /= np.linalg.norm(taste, axis=2, keepdims=True)
-    likeness = (taste[0] * taste).sum(axis=2)
-    weeks = np.arange(len(taste))
-    axes.fill_between(weeks, *np.quantile(likeness, [0.1, 0.9], axis=1), color=INK, alpha=0.2, lw=0)
-    axes.plot(weeks, likeness.mean(axis=1), color=INK)
+    likeness = (taste[:, :1] * taste).sum(axis=2)
+    weeks = np.arange(taste.shape[1])
+    axes.fill_between(weeks, *np.quantile(likeness, [0.1, 0.9], axis=0), color=INK, alpha=0.2, lw=0)
+    axes.plot(weeks, likeness.mean(axis=0), color=INK)
     axes.set(title="Drift of tastes", xlabel="weeks", ylabel="cosine with the first week's", ylim=(0, 1.02))
+
+
+def repeats(axes: Axes, plays: pl.DataFrame) -> None:
+    """By number of the play in the member's history: items had before, without and with resumed ones."""
+    ordered = plays.sort("user_id", "timestamp").with_columns(
+        number=pl.int_range(pl.len()).over("user_id"), again=~pl.struct("user_id", "item_id").is_first_distinct()
+    )
+    for label, rows, color in (
+        ("all plays", ordered, INK),
+        ("without resumed ones", ordered.filter(pl.col("begins") != 1), OTHER),
+    ):
+        table = rows.group_by(pl.col("number") // 10 * 10).agg(pl.col("again").mean(), pl.len()).sort("number")
+        table = table.filter(pl.col("len") > 200)
+        axes.plot(table["number"], table["again"], color=color, label=label)
+    axes.set(title="Items seen before", xlabel="number of the play", ylabel="share of plays", ylim=0)
+    axes.legend(frameon=False)
+
+
+def completion(axes: Axes, simulation: Simulation) -> None:
+    plays = simulation.truth.plays
+    last = plays.filter(
+        (pl.col("item") != pl.col("item").shift(-1)) | (pl.col("viewing") != pl.col("viewing").shift(-1))
+    )
+    axes.hist(
+        last["share"].to_numpy(), bins=np.linspace(0, 1, 41), color=INK, weights=np.full(len(last), 1 / len(last))
+    )
+    axes.set(
+        title="How much of an item is seen", xlabel="share of its runtime", ylabel="share of viewings", yscale="log"
+    )
+
+
+def places(axes: Axes, simulation: Simulation) -> None:
+    place = simulation.truth.viewings.filter(pl.col("place") >= 0)["place"].to_numpy()
+    shares = np.bincount(place, minlength=10) / len(place)
+    propensity = 1 / np.arange(1, 11) ** simulation.config.position_bias
+    axes.bar(np.arange(1, 11), shares, color=INK, label="choices")
+    axes.plot(np.arange(1, 11), propensity / propensity.sum(), "o-", color=OTHER, ms=3, label="propensity")
+    axes.set(title="Place in the row", xlabel="place", ylabel="share")
+    axes.legend(frameon=False)
+
+
+def leaving(axes: Axes, simulation: Simulation) -> None:
+    truth = simulation.truth
+    last = truth.sessions.filter(pl.col("took_place")).group_by("member").agg(pl.col("day").max())
+    members = (
+        truth.members.with_row_index("member").with_columns(pl.col("member").cast(pl.Int64)).join(last, on="member")
+    )
+    for cause, color in (("price", PALE), ("content", OTHER), ("disappointment", INK)):
+        days = members.filter(pl.col("left") == cause)["day"].sort()
+        axes.step(days, np.arange(1, len(days) + 1) / len(members), color=color, label=cause)
+    axes.set(title="Members who have left", xlabel="day", ylabel="share of members", xlim=(0, simulation.config.days))
+    axes.legend(frameon=False)
+
+
+def say(simulation: Simulation, plays: pl.DataFrame) -> None:
+    """The figures that the document quotes."""
+    counts = plays.group_by("item_id").len()["len"].sort(descending=True)
+    minutes = plays.group_by("session_id").agg(pl.col("event_value").sum() / 60)["event_value"]
+    starts = plays.unique("session_id", keep="first", maintain_order=True)
+    gaps = starts.select(pl.col("timestamp").diff().over("user_id")).to_series().drop_nulls() / DAY_MS
+    hours = np.bincount((plays["timestamp"] // HOUR_MS % 24).to_numpy(), minlength=24)
+    repeat = 1 - plays.unique(["user_id", "item_id"]).height / plays.height
+    via = simulation.truth.viewings["via"].value_counts(normalize=True).sort("proportion", descending=True)
+    print(f"events {simulation.events.height:,}, plays {plays.height:,}")
+    print(f"top 1 % / 10 % of the items: {counts[: len(counts) // 100].sum() / counts.sum():.0%}", end=" / ")
+    print(f"{counts[: len(counts) // 10].sum() / counts.sum():.0%} of the plays")
+    print(f"session minutes: median {minutes.median():.0f}, under 10: {(minutes < 10).mean():.0%}")
+    print(f"gaps between sessions, days: median {gaps.median():.1f}, mean {gaps.mean():.1f}")
+    print(f"busiest hour {hours.argmax()} has {hours.max() / hours[3:6].mean():.0f} times the plays of 3 to 6")
+    print(f"plays of items had before {repeat:.0%}; resumed {(plays['begins'] == 1).mean():.0%}; "
+          f"next episodes in a run {(plays['begins'] == 2).mean():.0%}")  # fmt: skip
+    print("led to titles: " + ", ".join(f"{name} {share:.0%}" for name, share in via.iter_rows()))
+    print(
+        "left: "
+        + ", ".join(
+            f"{a} {b:.1%}" for a, b in simulation.truth.members["left"].value_counts(normalize=True).iter_rows()
+        )
+    )
+    print(
+        "status: "
+        + ", ".join(
+            f"{a} {b:.1%}" for a, b in simulation.truth.viewings["status"].value_counts(normalize=True).iter_rows()
+        )
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("docs/img"))
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "img")
     folder = parser.parse_args().out
     folder.mkdir(parents=True, exist_ok=True)
-    simulation = simulate(SimulationConfig())
-    plays = simulation.events.filter(pl.col("event_type") == "play")
+    simulation = simulate(preset("service"))
+    truth = simulation.truth.plays.select("user_id", "timestamp", "begins")
+    plays = simulation.events.filter(pl.col("event_type") == "play").join(truth, on=["user_id", "timestamp"])
+    plays = plays.sort("user_id", "timestamp")
+    real = real_events()
     plt.rcParams.update({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 9})
     for name, draws in (
         (
             "simulator-volume.png",
             [
-                lambda axes: popularity(axes, plays),
-                lambda axes: history_lengths(axes, simulation.events),
-                lambda axes: sessions(axes, plays),
-                lambda axes: returns(axes, plays),
+                lambda axes: popularity(axes, plays, real),
+                lambda axes: history_lengths(axes, plays, real),
+                lambda axes: session_lengths(axes, plays),
+                lambda axes: returns(axes, plays, real),
+            ],
+        ),
+        (
+            "simulator-behaviour.png",
+            [
+                lambda axes: repeats(axes, plays),
+                lambda axes: completion(axes, simulation),
+                lambda axes: places(axes, simulation),
+                lambda axes: leaving(axes, simulation),
             ],
         ),
         (
@@ -129,6 +247,7 @@ def main() -> None:
             draw(axes)
         figure.savefig(folder / name, dpi=90, metadata={"Software": None})
         plt.close(figure)
+    say(simulation, plays)
 
 
 if __name__ == "__main__":

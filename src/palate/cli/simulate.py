@@ -40,7 +40,7 @@ def simulate_command(
     Example: palate data simulate service --preset service --members 2000 --seed 0
     """
     from palate.simulate import preset as preset_settings
-    from palate.simulate import simulate_to
+    from palate.simulate import simulate_to, useful_processes
 
     asked = {"members": members, "items": items, "days": days}
     given = {name: value for name, value in asked.items() if value is not None}
@@ -60,7 +60,7 @@ def simulate_command(
             config,
             out,
             truth=truth,
-            processes=processes,
+            processes=processes or useful_processes(config),
             progress=lambda done, total, events: bar.update(task, completed=done, total=total, events=events),
         )
     counts = {"events": sum(written.events.values()), "members": written.members, "items": written.items}

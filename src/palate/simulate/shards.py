@@ -35,15 +35,19 @@ class Shard:
     truth: MemberTruth | None
 
 
-def default_processes(count: int) -> int:
-    """Processes for so many blocks: one, or as many as there are processors."""
+def useful_processes(config: SimulationConfig) -> int:
+    """Processes that pay for their start: one, or as many as there are processors.
+
+    More than one start the main module again, as multiprocessing does: a script needs ``if __name__ == "__main__"``.
+    """
+    count = len(blocks(config, make_service(config).choice.features.shape[1]))
     return 1 if count < _WORTH_IT else min(count, len(os.sched_getaffinity(0)))
 
 
-def shards(service: Service, *, truth: bool, processes: int | None = None) -> Iterator[Shard]:
+def shards(service: Service, *, truth: bool, processes: int = 1) -> Iterator[Shard]:
     """All blocks, in order."""
     work = blocks(service.config, len(service.catalogue.first))
-    count = processes or default_processes(len(work))
+    count = min(processes, len(work))
     if count == 1:
         for numbers in work:
             yield _shard(service, numbers, truth=truth)

@@ -126,8 +126,11 @@ class Simulation:
         return _write(self.service, self.shards, Path(folder), truth=True, progress=None).folder
 
 
-def simulate(config: SimulationConfig, *, processes: int | None = None) -> Simulation:
-    """Simulate a service, in memory. Equal configurations give equal tables, on any number of processes."""
+def simulate(config: SimulationConfig, *, processes: int = 1) -> Simulation:
+    """Simulate a service, in memory. Equal configurations give equal tables, on any number of processes.
+
+    With more than one a script needs ``if __name__ == "__main__"``, as multiprocessing does.
+    """
     service = make_service(config)
     return Simulation(service, tuple(shards(service, truth=True, processes=processes)))
 
@@ -137,13 +140,13 @@ def simulate_to(
     folder: str | Path,
     *,
     truth: bool = True,
-    processes: int | None = None,
+    processes: int = 1,
     progress: Progress | None = None,
 ) -> Written:
     """Simulate a service into a data folder, block by block of members: memory doesn't grow with their number.
 
-    Writes what `Simulation.write` writes, byte for byte; without ``truth`` no truth. ``processes`` is by default what
-    pays. Raises `ConfigError` where the folder exists and is not empty.
+    Writes what `Simulation.write` writes, byte for byte; without ``truth`` no truth. See `simulate` for
+    ``processes``. Raises `ConfigError` where the folder exists and is not empty.
     """
     _must_be_free(Path(folder))
     service = make_service(config)
