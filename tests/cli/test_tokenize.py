@@ -8,7 +8,7 @@ from tests.tokens.test_merges import viewings
 from typer.testing import CliRunner
 
 from palate.cli.main import app
-from palate.errors import ConfigError
+from palate.errors import ConfigError, MissingTableError
 
 runner = CliRunner()
 
@@ -44,3 +44,25 @@ def test_the_table_says_what_to_do_next(folder: Path) -> None:
 def test_sizes_that_make_no_sense(folder: Path, sizes: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         runner.invoke(app, ["tokenize", str(folder), "--sizes", sizes], catch_exceptions=False)
+
+
+def test_a_prepared_log_gives_the_same_trade(folder: Path, tmp_path: Path) -> None:
+    prepared = tmp_path / "log"
+    runner.invoke(app, ["data", "prepare", str(folder), "--out", str(prepared)], catch_exceptions=False)
+    found = [
+        json.loads(runner.invoke(app, ["tokenize", str(each), "--json"], catch_exceptions=False).stdout)
+        for each in (folder, prepared)
+    ]
+    assert found[0] == found[1]
+
+
+def test_a_prepared_log_is_trained_on(folder: Path, tmp_path: Path) -> None:
+    prepared, run = tmp_path / "log", tmp_path / "run"
+    runner.invoke(app, ["data", "prepare", str(folder), "--out", str(prepared)], catch_exceptions=False)
+    command = ["pretrain", str(prepared), "--out", str(run), "--epochs", "1", "--json"]
+    result = runner.invoke(app, command, catch_exceptions=False)
+    assert json.loads(result.stdout)["run"] == str(run)
+    evaluated = runner.invoke(app, ["evaluate", str(run), str(folder), "--json"], catch_exceptions=False)
+    assert json.loads(evaluated.stdout)["metrics"]["ndcg@10"]["value"] > 0
+    with pytest.raises(MissingTableError, match="prepared log"):
+        runner.invoke(app, ["evaluate", str(run), str(prepared)], catch_exceptions=False)

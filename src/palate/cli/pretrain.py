@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from palate.data import Dataset, SplitRule
+from palate.cli.source import open_log
 
 
 def pretrain_command(
-    data: Annotated[Path, typer.Argument(help="Folder with events, and where they exist items, users, schema.yaml.")],
+    data: Annotated[Path, typer.Argument(help="Folder with events (items, users, schema.yaml), or a prepared log.")],
     out: Annotated[Path, typer.Option(help="Folder of the run; it must not exist.")],
     config: Annotated[
         Path | None, typer.Option(help="YAML file with settings; the others keep their defaults.")
@@ -29,6 +29,8 @@ def pretrain_command(
 ) -> None:
     """Train a model, choose its weights on the validation part, and seal them in a run folder.
 
+    DATA may also be a log that `palate data prepare` made: it need not fit into memory.
+
     Example: palate pretrain my-data --out runs/first
     """
     from palate.terminal.progress import TerminalReporter, duration
@@ -38,14 +40,9 @@ def pretrain_command(
     settings = PretrainConfig() if config is None else PretrainConfig.from_yaml(config)
     changes = {name: value for name, value in (("epochs", epochs), ("seed", seed)) if value is not None}
     settings = settings.model_copy(update=changes)
-    with messages.status("reading"):
-        dataset = Dataset.from_folder(data, strict=strict)
-    messages.print(str(dataset.report), markup=False, highlight=False, soft_wrap=True)
-    if split is not None:
-        rule = SplitRule.parse({"kind": split}, source="--split")
-        dataset = dataset.with_split(rule)
+    log = open_log(data, split, strict=strict, messages=messages)
     with TerminalReporter(messages) as reporter:
-        run = pretrain(dataset, out, settings, resume=resume, reporters=[reporter])
+        run = pretrain(log, out, settings, resume=resume, reporters=[reporter])
     metrics = json.loads((run.folder / "metrics.json").read_text(encoding="utf-8"))
     if as_json:
         typer.echo(json.dumps({"run": str(run.folder), **metrics}))

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from palate.data import Dataset, SplitRule, split
+from palate.cli.source import open_log
 from palate.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def tokenize_command(
-    data: Annotated[Path, typer.Argument(help="Folder with events, and where they exist items, users, schema.yaml.")],
+    data: Annotated[Path, typer.Argument(help="Folder with events (items, users, schema.yaml), or a prepared log.")],
     sizes: Annotated[
         str | None, typer.Option(help="Sizes of the action vocabulary, as 4,8,16; otherwise a range.", metavar="SIZES")
     ] = None,
@@ -39,18 +39,14 @@ def tokenize_command(
     from palate.tokens import trade_offs
 
     messages = Console(stderr=True)
-    with messages.status("reading"):
-        dataset = Dataset.from_folder(data, strict=strict)
-    if split_kind is not None:
-        dataset = dataset.with_split(SplitRule.parse({"kind": split_kind}, source="--split"))
+    log = open_log(data, split_kind, strict=strict, messages=messages)
     with messages.status("learning merges"):
-        division = split(dataset)
-        found = trade_offs(lambda: [(dataset, division)], sizes=None if sizes is None else _sizes(sizes))
+        found = trade_offs(log.parts, sizes=None if sizes is None else _sizes(sizes))
     if as_json:
         content = asdict(found) | {"enough": found.enough().vocabulary_size}
         typer.echo(json.dumps(content, ensure_ascii=False))
         return
-    _show(data, dataset, found, Console())
+    _show(data, found, Console(), one_target_a_run=log.schema.one_target_a_run)
 
 
 def _sizes(text: str) -> list[int]:
@@ -63,7 +59,7 @@ def _sizes(text: str) -> list[int]:
     return sizes
 
 
-def _show(data: Path, dataset: Dataset, found: TradeOffs, console: Console) -> None:
+def _show(data: Path, found: TradeOffs, console: Console, *, one_target_a_run: bool) -> None:
     title = f"{data}: {found.events:,} training events in {found.runs:,} runs"
     table = Table(title=escape(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     table.add_column("actions", justify="right")
@@ -93,7 +89,7 @@ def _show(data: Path, dataset: Dataset, found: TradeOffs, console: Console) -> N
         markup=False,
         highlight=False,
     )
-    if not dataset.schema.one_target_a_run:
+    if not one_target_a_run:
         console.print(
             "and into schema.yaml, so that targets are the next different item:\n  one_target_a_run: true",
             markup=False,

@@ -61,6 +61,11 @@ def find_files(folder: Path | str, schema: Schema | None = None) -> FoundFiles:
     if events is None:
         found = sorted(path.name for path in folder.iterdir())
         shown = f"; it holds {', '.join(found[:8])}" if found else "; it is empty"
+        if {"manifest.json", "seen.parquet"} <= set(found):
+            raise MissingTableError(
+                f"{folder}: a prepared log, not a data folder",
+                hint="palate tokenize and palate pretrain read it; give the folder that it was made from",
+            )
         raise MissingTableError(
             f"{folder}: no events table{shown}", hint="it must be called events.parquet, events.csv or events.csv.gz"
         )

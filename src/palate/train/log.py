@@ -13,6 +13,7 @@ from palate.data import (
     Dataset,
     Part,
     PreparedLog,
+    Schema,
     Split,
     SplitRule,
     divided_parts,
@@ -26,6 +27,10 @@ from palate.words import USER_ID
 @runtime_checkable
 class Log(Protocol):
     """Events to learn from, as datasets of whole members."""
+
+    @property
+    def schema(self) -> Schema:
+        """What its columns are."""
 
     @property
     def events(self) -> int:
@@ -52,6 +57,11 @@ class WholeLog:
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset, self._split = dataset, split(dataset)
+
+    @property
+    def schema(self) -> Schema:
+        """What its columns are."""
+        return self._dataset.schema
 
     @property
     def events(self) -> int:
@@ -86,6 +96,11 @@ class LogInParts:
     def __init__(self, prepared: PreparedLog, rule: SplitRule | None = None) -> None:
         self._prepared = prepared
         self._divided = split_parts(prepared, rule)
+
+    @property
+    def schema(self) -> Schema:
+        """What its columns are."""
+        return self._prepared.schema
 
     @property
     def events(self) -> int:

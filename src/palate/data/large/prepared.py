@@ -89,6 +89,11 @@ class PreparedLog:
             log_parts=tuple(LogPart(**each) for each in parts),
         )
 
+    @staticmethod
+    def is_there(folder: Path | str) -> bool:
+        """Whether ``folder`` looks like a prepared log rather than a data folder."""
+        return (Path(folder) / MANIFEST).is_file() and (Path(folder) / SEEN).is_file()
+
     @property
     def events(self) -> int:
         """Events of the whole log."""
