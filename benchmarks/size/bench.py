@@ -44,6 +44,10 @@ class Row:
     """Seconds per event, relative to the smallest log."""
 
 
+def nothing(work: Path) -> None:
+    """Only the start of Python."""
+
+
 def divide(work: Path) -> None:
     split_parts(PreparedLog.open(work / "log"))
 
@@ -64,12 +68,14 @@ def encode(work: Path) -> None:
         tokenizer.encode(dataset, part)
 
 
-STEPS: dict[str, Callable[[Path], None]] = {"split": divide, "fit": fit, "encode": encode}
+STEPS: dict[str, Callable[[Path], None]] = {"start": nothing, "split": divide, "fit": fit, "encode": encode}
+
+STAGES = ("simulate", "prepare", "split", "fit", "encode")
 
 
 def command(stage: str, work: Path, events: int, memory: str) -> list[str]:
     palate = [sys.executable, "-c", "from palate.cli.main import main; main()"]
-    if stage == "start":
+    if stage == "command":
         return [sys.executable, "-c", "import palate.cli.main"]
     if stage == "simulate":
         members = str(round(events / EVENTS_A_MEMBER))
@@ -98,15 +104,14 @@ def size(folder: Path) -> float:
 
 def bench(sizes: list[int], place: Path, memory: str, *, keep: bool) -> list[Row]:
     rows: list[Row] = []
-    start = min(measured("start", place, 0, memory)[0] for _ in range(3))
-    print(f"start of Python {start:.1f} s", file=sys.stderr, flush=True)
+    starts = {name: min(measured(name, place, 0, memory)[0] for _ in range(3)) for name in ("command", "start")}
     for wanted in sizes:
         work = place / f"size-{wanted}"
         work.mkdir(parents=True)
         events = wanted
-        for stage in ("simulate", "prepare", *STEPS):
+        for stage in STAGES:
             seconds, peak, written = measured(stage, work, wanted, memory)
-            seconds -= start
+            seconds -= starts["start" if stage in STEPS else "command"]
             if stage == "simulate":
                 events = pq.read_metadata(work / "data" / "events.parquet").num_rows
             smallest = next((row for row in rows if row.stage == stage), None)

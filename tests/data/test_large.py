@@ -136,7 +136,13 @@ def logs(draw: st.DrawFn) -> Log:
     if "event_type" in events and draw(st.booleans()):
         schema = draw(
             st.sampled_from(
-                ["dropped_event_types: [heartbeat, skip]\n", "duplicate_events: keep\n", "target_event_types: null\n"]
+                [
+                    "dropped_event_types: [heartbeat, skip]\n",
+                    "least_values: {watched: 20}\n",
+                    "one_target_a_run: true\n",
+                    "duplicate_events: keep\n",
+                    "target_event_types: null\n",
+                ]
             )
         )
     if schema is None and "watched" in events and draw(st.booleans()):
