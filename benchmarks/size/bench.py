@@ -22,8 +22,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from palate.data import PreparedLog, divided_parts, split_parts
+from palate.data import PreparedLog, split_parts
 from palate.tokens import Tokenizer, TokenizerConfig
+from palate.train.log import LogInParts
+from palate.train.material import Material
 
 SIZES = (1_000_000, 10_000_000, 100_000_000)
 EVENTS_A_MEMBER = 56.3
@@ -53,19 +55,15 @@ def divide(work: Path) -> None:
 
 
 def fit(work: Path) -> None:
-    log = PreparedLog.open(work / "log")
-    divided = split_parts(log)
-    tokenizer = Tokenizer.fit_parts(lambda: divided_parts(log, divided), TokenizerConfig())
+    log = LogInParts(PreparedLog.open(work / "log"))
+    tokenizer = Tokenizer.fit_parts(log.parts, TokenizerConfig())
     (work / "tokenizer").mkdir()
     tokenizer.write(work / "tokenizer")
 
 
 def encode(work: Path) -> None:
-    log = PreparedLog.open(work / "log")
-    divided = split_parts(log)
-    tokenizer = Tokenizer.read(work / "tokenizer")
-    for dataset, part in divided_parts(log, divided):
-        tokenizer.encode(dataset, part)
+    log = LogInParts(PreparedLog.open(work / "log"))
+    Material.write(Tokenizer.read(work / "tokenizer"), log.parts, work / "tokens", source=log.source)
 
 
 STEPS: dict[str, Callable[[Path], None]] = {"start": nothing, "split": divide, "fit": fit, "encode": encode}

@@ -63,7 +63,7 @@ def main() -> None:
         _say(f"error: {error}")
         sys.exit(1)
     except KeyboardInterrupt:
-        _say("stopped; a training goes on with --resume")
+        _say("stopped; a training or a preparation goes on with --resume")
         sys.exit(130)
     except BrokenPipeError:
         # Whoever read our output has gone (`palate … | head`); nothing is left to tell them.
