@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 OUT ?= benchmarks/peer/metrics.json
+WORK ?= /tmp/palate-size
 
-.PHONY: demo test test-slow lint install bench-ml1m bench-movietweetings bench-peer clean
+.PHONY: demo test test-slow lint install bench-ml1m bench-movietweetings bench-peer bench-merging bench-windows bench-size clean
 
 demo: $(INSTALLED)  ## The whole path on the simulated service: simulate, train, measure, show.
 	rm -rf palate-demo
@@ -32,6 +33,16 @@ bench-movietweetings: $(INSTALLED)  ## The same on MovieTweetings, by its tempor
 bench-peer: $(INSTALLED)  ## Training speed beside RecTools' SASRec, in one run.
 	benchmarks/peer/setup.sh
 	$(BIN)/python benchmarks/peer/bench.py --out $(OUT)
+
+bench-merging: $(INSTALLED)  ## Whether merging adjacent events pays, on wikipedia-edits and the simulated service.
+	$(BIN)/python benchmarks/merging/bench.py wikipedia-edits --budget 600000 --json benchmarks/merging/wikipedia-edits.json
+	$(BIN)/python benchmarks/merging/bench.py service --budget 600000 --json benchmarks/merging/service.json
+
+bench-windows: $(INSTALLED)  ## Very long histories: every window against the last one.
+	$(BIN)/python benchmarks/windows/bench.py --json benchmarks/windows/metrics.json
+
+bench-size: $(INSTALLED)  ## Logs of 1, 10 and 100 million events, stage by stage; WORK needs 40 GB.
+	$(BIN)/python benchmarks/size/bench.py --work $(WORK)
 
 install: $(INSTALLED)
 
