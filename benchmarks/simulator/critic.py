@@ -172,6 +172,7 @@ def judge(real_table: pl.DataFrame, made: pl.DataFrame, members: int, seed: int)
             "choice": auc(CHOICE),
             "choice without the curve": auc(RELATIVE),
             "length": auc(LENGTH),
+            "all without the curve": auc((*TIMING, *RELATIVE, *LENGTH)),
         },
         "features": sorted(rows, key=lambda row: -row["importance"]),
     }

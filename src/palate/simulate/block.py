@@ -27,7 +27,7 @@ _EVENTS: Final = 1_300_000
 _CELLS: Final = 1 << 25
 """Pairs of member and title of a block, at most."""
 _EVENTS_OF_A_VIEWING: Final = 2.2
-_MOST_MEMBERS: Final = 8192
+_MOST_MEMBERS: Final = 4096
 _SERVICE, _BLOCKS = 0, 1
 
 

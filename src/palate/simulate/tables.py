@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from palate.errors import TornFileError
 
-_ROWS: Final = 1 << 20
+_ROWS: Final = 1 << 18
 """Rows of a row group."""
 
 
