@@ -79,7 +79,7 @@ class FilterOracle:
         """Log probability [Q, V] of each item at each query, as `palate.simulate.Oracle.scores` has it."""
         rows = rows_of(self.truth, queries)
         following = _Following(self.truth, self.config, rows)
-        return answers(following.choice, following.record, rows, following.by_item, following.turned)
+        return answers(following.choice, following.record, rows, following.by_item, following.turned, following.through)
 
 
 class _Following:
@@ -146,7 +146,7 @@ class _Following:
         return wanted
 
     def turned(self, viewing: Ints, place: Ints, state: State) -> None:
-        """Learn from the titles that these members turned to, and how far they got."""
+        """Learn from the titles that these members turned to."""
         each = max(1, _CELLS // (self._particles.weight.shape[1] * state.titles))
         for start in range(0, len(viewing), each):
             self._learn(viewing[start : start + each], place[start : start + each], state)
@@ -191,15 +191,21 @@ class _Following:
         went_on, again = (known & opens & waits)[:, None, None], (known & ~(opens & waits))[:, None, None]
         likelihood *= np.where(went_on, self._goes_on[kind], 1.0) * np.where(again, self._rewatches[kind], 1.0)
         likelihood *= np.where((opens & (free | (row >= 0)))[:, None, None], 1 - self._goes_on[kind], 1.0)
-        likelihood *= self._course(viewing, slot, day, title, kind)
+        self._believe(slot, likelihood)
+
+    def _believe(self, slot: Ints, likelihood: Doubles) -> None:
+        """Something of probability ``likelihood [N, K, intents]`` has been seen."""
+        particles = self._particles
         joint = particles.intent[slot] * np.maximum(likelihood, 1e-30)
         each = joint.sum(axis=2)
         particles.intent[slot] = joint / each[:, :, None]
         particles.weigh(slot, each / each.max(axis=1, keepdims=True))
 
-    def _course(self, viewing: Ints, slot: Ints, day: Ints, title: Ints, kind: Ints) -> Doubles:
-        """Likelihood [N, K, I] of how far the members got with the title."""
+    def through(self, viewing: Ints, _place: Ints, _state: State) -> None:
+        """Learn from how far the members got with these titles."""
         record = self.record
+        slot, _, day = self._enter(viewing)
+        title, kind = record.viewing["title"][viewing], self._particles.kind[slot]
         status, played = record.viewing["status"][viewing], record.viewing["played"][viewing]
         done = (status == OPEN) | (status == DONE)
         taste = self._particles.taste(slot)
@@ -211,7 +217,7 @@ class _Following:
         refused = (status == OPEN) & more & (played < EPISODES)
         binges = self._binges[kind]
         follows = binges ** (played - 1)[:, None, None]
-        return np.asarray(result[:, :, None] * follows * np.where(refused[:, None, None], 1 - binges, 1.0))
+        self._believe(slot, result[:, :, None] * follows * np.where(refused[:, None, None], 1 - binges, 1.0))
 
     def by_item(self, asked: Asked, state: State) -> Doubles:
         """Probabilities [N, V]."""

@@ -114,6 +114,7 @@ def answers(
     rows: Ints,
     by_item: Callable[[Asked, State], Doubles],
     turned: Turned | None = None,
+    through: Turned | None = None,
 ) -> Floats:
     """Logarithms [Q, V] of what ``by_item`` says [N, V] of the plays in ``rows [Q]``; the rest as in `replay`."""
     plays, which = np.unique(rows, return_inverse=True)
@@ -123,7 +124,7 @@ def answers(
         with np.errstate(divide="ignore"):
             table[np.searchsorted(plays, asked.play)] = np.log(by_item(asked, state))
 
-    replay(choice, record, rows, ask, turned)
+    replay(choice, record, rows, ask, turned, through)
     return table if np.array_equal(which, np.arange(len(rows))) else table[which]
 
 
@@ -133,11 +134,12 @@ def replay(
     rows: Ints,
     ask: Callable[[Asked, State], None],
     turned: Turned | None = None,
+    through: Turned | None = None,
 ) -> None:
     """Call ``ask`` for all plays in ``rows``, member block by member block.
 
     ``turned`` is called with viewings and their members' places before they change the state, for all viewings of
-    members that are asked about, up to the last one that is.
+    members that are asked about, up to the last one that is; ``through`` when they are through with them.
     """
     wanted: Bools = np.zeros(len(record.before), dtype=bool)
     wanted[rows] = True
@@ -145,7 +147,7 @@ def replay(
     members = np.unique(member_of[rows])
     each = max(1, CELLS // len(choice.shelf.first))
     for start in range(0, len(members), each):
-        _replay_block(choice, record, wanted, members[start : start + each], ask, turned)
+        _replay_block(choice, record, wanted, members[start : start + each], ask, turned, through)
 
 
 def _replay_block(
@@ -155,6 +157,7 @@ def _replay_block(
     members: Ints,
     ask: Callable[[Asked, State], None],
     turned: Turned | None,
+    through: Turned | None,
 ) -> None:
     count = record.viewings[members]
     state = State(choice.shelf, count)
@@ -169,7 +172,7 @@ def _replay_block(
     for number in range(int(last.max(initial=0))):
         place = order[: np.searchsorted(-last[order], -number, side="left")]
         rows = record.first_viewing[members[place]] + number
-        _replay_viewings(record, wanted, members, rows, place, state, ask, turned)
+        _replay_viewings(record, wanted, members, rows, place, state, ask, turned, through)
 
 
 def _replay_viewings(
@@ -181,6 +184,7 @@ def _replay_viewings(
     state: State,
     ask: Callable[[Asked, State], None],
     turned: Turned | None,
+    through: Turned | None,
 ) -> None:
     """One viewing of each of these members."""
     viewing, play = record.viewing, record.play
@@ -204,6 +208,8 @@ def _replay_viewings(
         seen = viewing["episode"][rows[some]] + play["run"][before] + ~broken
         state.leave(place[some], title[some], np.where(broken, BROKEN, OPEN), seen, unsure[some])
         ask(Asked(first[some] + step, members[place[some]], place[some]), state)
+    if through is not None:
+        through(rows, place, state)
     state.leave(place, title, viewing["status"][rows], viewing["progress"][rows], viewing["left"][rows])
     listed = viewing["listed"][rows]
     state.listed[place[listed >= 0]] = listed[listed >= 0]

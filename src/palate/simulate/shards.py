@@ -41,7 +41,7 @@ def useful_processes(config: SimulationConfig) -> int:
     More than one start the main module again, as multiprocessing does: a script needs ``if __name__ == "__main__"``.
     """
     count = len(blocks(config, make_service(config).choice.features.shape[1]))
-    return 1 if count < _WORTH_IT else min(count, len(os.sched_getaffinity(0)))
+    return 1 if count < _WORTH_IT else min(count, os.cpu_count() or 1)
 
 
 def shards(service: Service, *, truth: bool, processes: int = 1) -> Iterator[Shard]:

@@ -20,13 +20,11 @@ from palate.simulate.choice import (
     FOLLOWED,
     LATEST_FIRST,
     LIKED,
-    MEMORIES,
     ChoiceModel,
-    Habits,
-    Moments,
 )
-from palate.simulate.grid import Cumulative, Floats, Ints, draw, segment_starts, within
+from palate.simulate.grid import Floats, Ints, draw, segment_starts
 from palate.simulate.members import Members
+from palate.simulate.plan import IDEAS, SEES, Plan, make_plan
 from palate.simulate.rows import LENGTH
 from palate.simulate.sessions import Sessions
 from palate.simulate.state import ABANDONED, DISLIKED, FRESH, State
@@ -38,14 +36,6 @@ SEARCH, ROW, WATCHLIST, AGAIN, GOING_ON, TRAILER = range(6)
 CAUSES: Final = ("stayed", "price", "content", "disappointment")
 """Why members leave: the price rises, they have seen what they like, they abandon what they try."""
 
-_IDEAS: Final = 7
-"""Titles that come to mind for a choice."""
-_OTHERS: Final = 5
-"""For a trailer, four and for the watchlist, one."""
-_SEES: Final = 1
-"""Which of the decisions is the one for a trailer."""
-_CHUNK: Final = 1 << 18
-"""Weights computed at a time: a block that stays in the cache."""
 _MEMORY: Final = 0.15
 """Weight of the last viewing in how content a member is."""
 
@@ -107,39 +97,11 @@ class Left:
     """[M] sessions that took place."""
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """All that doesn't depend on the past; W planned viewings."""
-
-    session: Ints
-    number: Ints
-    last: NDArray[np.bool_]
-    """[W] whether it is the last of its session."""
-    sides: Floats
-    """[S, F + 2]"""
-    habits: Habits
-    """Of sessions."""
-    row: Ints
-    """[W] the row that a free choice looks at, or -1: it searches everything."""
-    ideas: NDArray[np.int32]
-    """[W, _IDEAS + _OTHERS] titles, from everything."""
-    places: NDArray[np.int8]
-    """[W, _IDEAS] places in the row, or 0."""
-    uniform: Floats
-    """[W, 9] for decisions."""
-    memories: Floats
-    """[W, 2, MEMORIES]"""
-    taking: Floats
-    """[W, _IDEAS + _OTHERS]"""
-    course: Floats
-    """[W, E, 5]"""
-
-
 def walk(
     members: Members, catalogue: Catalogue, sessions: Sessions, choice: ChoiceModel, rng: np.random.Generator
 ) -> tuple[Viewings, Left]:
     """Let every session take place."""
-    plan = _plan(members, sessions, choice, rng)
+    plan = make_plan(members, sessions, choice, rng)
     member = sessions.member[plan.session]
     planned = np.bincount(member, minlength=len(members))
     busy_first = np.argsort(-planned, kind="stable")
@@ -155,73 +117,6 @@ def walk(
     return walker.finished()
 
 
-def _plan(members: Members, sessions: Sessions, choice: ChoiceModel, rng: np.random.Generator) -> _Plan:
-    config = choice.config
-    session = np.repeat(np.arange(len(sessions)), sessions.viewings)
-    number = within(sessions.viewings)
-    W = len(session)
-    moments = Moments(
-        taste=sessions.taste,
-        mainstream=members.mainstream[sessions.member],
-        novelty=members.novelty[sessions.member],
-        context=sessions.context,
-        locale=members.locale[sessions.member],
-        intent=sessions.intent,
-        kind=members.kind[sessions.member],
-    )
-    sides = choice.sides(moments)
-    habits = Habits.of(config, sessions.intent, moments.kind)
-    row = draw(choice.row_shares[sessions.intent][session], rng.random(W)) if W else np.zeros(0, dtype=np.int64)
-    plan = _Plan(
-        session=session,
-        number=number,
-        last=number == sessions.viewings[session] - 1,
-        sides=sides,
-        habits=habits,
-        row=np.where(rng.random(W) < config.row_share, row, -1),
-        ideas=np.zeros((W, _IDEAS + _OTHERS), dtype=np.int32),
-        places=np.zeros((W, _IDEAS), dtype=np.int8),
-        uniform=rng.random((W, 9), dtype=np.float32),
-        memories=rng.random((W, 2, MEMORIES), dtype=np.float32),
-        taking=rng.random((W, _IDEAS + _OTHERS), dtype=np.float32),
-        course=rng.random((W, EPISODES, 5), dtype=np.float32),
-    )
-    _have_ideas(plan, sessions, choice, rng)
-    return plan
-
-
-def _have_ideas(plan: _Plan, sessions: Sessions, choice: ChoiceModel, rng: np.random.Generator) -> None:
-    """Draw what comes to mind, where it will be asked for: of everything, and of rows of the service."""
-    first = segment_starts(sessions.viewings)
-    seeing = plan.uniform[:, _SEES] < plan.habits.trailer[plan.session]
-    listing = plan.last & (plan.taking[:, -1] < choice.config.watchlist_share)
-    asked = (  # columns of the ideas, and which viewings want them
-        (slice(0, _IDEAS), plan.row < 0),
-        (slice(_IDEAS, -1), seeing),
-        (slice(_IDEAS + _OTHERS - 1, None), listing),
-    )
-    wanted = np.bincount(plan.session, weights=(plan.row < 0) | seeing | listing, minlength=len(sessions)) > 0
-    each = max(16, _CHUNK // choice.features.shape[1])
-    for begin in range(0, len(sessions), each):
-        end = min(begin + each, len(sessions))
-        weights = choice.weights(plan.sides[begin:end], sessions.day[begin:end])
-        start = int(first[begin])
-        stop = int(first[end]) if end < len(sessions) else len(plan.session)
-        local = plan.session[start:stop] - begin
-        compact = np.cumsum(wanted[begin:end]) - 1
-        everything = Cumulative(weights[wanted[begin:end]])
-        for columns, who in asked:
-            some = np.nonzero(who[start:stop])[0]
-            count = len(range(*columns.indices(_IDEAS + _OTHERS)))
-            drawn = everything.draw(compact[local[some]], rng.random((len(some), count))) if len(some) else 0
-            plan.ideas[start + some, columns] = drawn
-        some = np.nonzero(plan.row[start:stop] >= 0)[0]
-        if len(some):
-            titles = choice.rows[sessions.day[plan.session[start + some]], plan.row[start + some]]
-            shown = Cumulative(weights[local[some, None], titles] * choice.propensity)
-            plan.places[start + some] = shown.draw(np.arange(len(some)), rng.random((len(some), _IDEAS)))
-
-
 class _Walker:
     """The members of a block on their way."""
 
@@ -231,7 +126,7 @@ class _Walker:
         catalogue: Catalogue,
         sessions: Sessions,
         choice: ChoiceModel,
-        plan: _Plan,
+        plan: Plan,
         planned: Ints,
     ) -> None:
         M, W = len(members), len(plan.session)
@@ -292,12 +187,12 @@ class _Walker:
         via = np.full(len(rows), -1)
 
         # A trailer first, perhaps.
-        seeing = np.nonzero(uniform[:, _SEES] < plan.habits.trailer[session])[0]
+        seeing = np.nonzero(uniform[:, SEES] < plan.habits.trailer[session])[0]
         undecided = np.ones(len(rows), dtype=bool)
         if len(seeing):
             undecided[seeing] = False
-            ideas = plan.ideas[rows[seeing], _IDEAS:-1]
-            taken = plan.taking[rows[seeing], _IDEAS:-1] < state.factors(member[seeing], day[seeing], ideas)
+            ideas = plan.ideas[rows[seeing], IDEAS:-1]
+            taken = plan.taking[rows[seeing], IDEAS:-1] < state.factors(member[seeing], day[seeing], ideas)
             seen = ideas[np.arange(len(seeing)), np.argmax(taken, axis=1)]
             liked = uniform[seeing, 2] < LIKED
             self.trailer[rows[seeing]] = seen
@@ -348,11 +243,11 @@ class _Walker:
         at, who, when = rows[some], member[some], day[some]
         row = plan.row[at]
         in_row = np.nonzero(row >= 0)[0]
-        ideas = plan.ideas[at, :_IDEAS]
+        ideas = plan.ideas[at, :IDEAS]
         titles = self.choice.rows[when[in_row], row[in_row]]
         places = plan.places[at[in_row]]
         ideas[in_row] = np.take_along_axis(titles, places.astype(np.int64), axis=1)
-        taken = plan.taking[at, :_IDEAS] < state.factors(who, when, ideas)
+        taken = plan.taking[at, :IDEAS] < state.factors(who, when, ideas)
         self.nothing_new[who] += _MEMORY * (~taken[:, 0] - self.nothing_new[who])
         first = np.argmax(taken, axis=1)
         chosen = ideas[np.arange(len(some)), first].astype(np.int64)
