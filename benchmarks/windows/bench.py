@@ -81,7 +81,7 @@ def main() -> None:
     arguments = parser.parse_args()
     simulation = simulate(preset("long"))
     schema = simulation.schema.model_copy(
-        update={"split": SplitRule(kind="temporal", train_share=0.9, validation_share=0.05)}
+        update={"split": SplitRule(kind="temporal", train_share=0.996, validation_share=0.002)}
     )
     dataset = Dataset.from_frames(simulation.events, simulation.items, simulation.users, schema=schema)
     lengths = np.diff(np.append(dataset.member_starts, dataset.events.height))
