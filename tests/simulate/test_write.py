@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from palate.data import Dataset
+from palate.data import Dataset, Part, queries, split
 from palate.errors import ConfigError
 from palate.simulate import Oracle, Simulation, preset, simulate, simulate_to
 from palate.simulate import block as block_module
@@ -62,8 +62,16 @@ def test_the_data_load_without_any_repair(service: Simulation, tmp_path: Path) -
     assert dataset.events.height == service.events.height
     assert dataset.schema.target_event_types == ("play",)
     assert dataset.schema.seen_policy("play") == "allow"
+    assert not dataset.schema.one_target_a_run
     assert dataset.items is not None
     assert dataset.items.height == service.config.items
+
+
+def test_the_oracles_answer_for_every_query(service: Simulation) -> None:
+    """What evaluation asks are plays of the truth, also where the tables come without a file."""
+    dataset = Dataset.from_frames(service.events, service.items, service.users, schema=service.schema)
+    asked = queries(dataset, split(dataset), Part.TEST)
+    assert service.oracle().scores(asked).shape == (asked.height, service.config.items)
 
 
 def test_the_schema_says_of_seen_items_what_would_be_inferred(service: Simulation) -> None:

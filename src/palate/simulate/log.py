@@ -190,5 +190,6 @@ def written_schema() -> Schema:
         },
         timestamp_unit="ms",
         target_event_types=("play",),
+        one_target_a_run=False,
         seen_items={"play": "allow"},
     )
