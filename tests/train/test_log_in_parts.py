@@ -10,7 +10,7 @@ from tests.tokens.test_merges import merging, viewings
 
 from palate.data import Dataset, Part, PrepareConfig, SplitRule, prepare
 from palate.model import ModelConfig, TransformerConfig
-from palate.tokens import TokenizerConfig
+from palate.tokens import Tokenizer, TokenizerConfig
 from palate.train import PretrainConfig, pretrain
 from palate.train.log import LogInParts, WholeLog
 
@@ -56,3 +56,13 @@ def test_members_are_held_out_whole(folder: Path, kind: str, targets: int) -> No
     again = log.held_out(targets, seed=0)
     assert again is not None
     assert again[0].events.equals(dataset.events)
+
+
+def test_another_split_is_that_of_the_run(folder: Path) -> None:
+    """Who evaluates a run divides by its schema: under another split, its test part would have been learned from."""
+    prepared = prepare(folder, folder.parent / "log", PrepareConfig(part_rows=100))
+    rule = SplitRule(kind="leave_one_out")
+    log = LogInParts(prepared, rule)
+    assert log.schema.split == rule
+    assert prepared.schema.split != rule
+    assert Tokenizer.fit_parts(log.parts, TokenizerConfig()).schema.split == rule

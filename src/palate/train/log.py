@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -94,8 +95,10 @@ class LogInParts:
     """
 
     def __init__(self, prepared: PreparedLog, rule: SplitRule | None = None) -> None:
+        if rule is not None:
+            prepared = replace(prepared, schema=prepared.schema.model_copy(update={"split": rule}))
         self._prepared = prepared
-        self._divided = split_parts(prepared, rule)
+        self._divided = split_parts(prepared)
 
     @property
     def schema(self) -> Schema:
