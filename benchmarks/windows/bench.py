@@ -32,14 +32,7 @@ from palate.train.plan import BatchPlanner
 VARIANTS = {
     "last window": WindowConfig(last_only=True),
     "every window": WindowConfig(),
-    "every window, a quarter of it context": WindowConfig(),
 }
-
-
-def windows(name: str, context: int) -> WindowConfig:
-    """The variant's windows."""
-    overlap = context // 4 if "quarter" in name else 0
-    return VARIANTS[name].model_copy(update={"context": context, "overlap": overlap})
 
 
 def run(dataset: Dataset, config: PretrainConfig, budget: int) -> dict[str, float]:
@@ -76,7 +69,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--context", type=int, default=200)
-    parser.add_argument("--budget", type=int, default=2_000_000, help="training rows of each run")
+    parser.add_argument("--budget", type=int, default=2_600_000, help="training rows of each run")
     parser.add_argument("--json", type=Path, default=None)
     arguments = parser.parse_args()
     simulation = simulate(preset("long"))
@@ -93,10 +86,14 @@ def main() -> None:
     }
     print(about, file=sys.stderr, flush=True)
     rows = []
-    for name in VARIANTS:
+    for name, variant in VARIANTS.items():
         runs = []
         for seed in range(arguments.seeds):
-            config = PretrainConfig(seed=seed, tokenizer=TokenizerConfig(), windows=windows(name, arguments.context))
+            config = PretrainConfig(
+                seed=seed,
+                tokenizer=TokenizerConfig(),
+                windows=variant.model_copy(update={"context": arguments.context}),
+            )
             runs.append(run(dataset, config, arguments.budget))
             print(name, seed, runs[-1], file=sys.stderr, flush=True)
         mean = {key: float(np.mean([each[key] for each in runs])) for key in runs[0]}
