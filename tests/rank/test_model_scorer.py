@@ -1,14 +1,17 @@
 """If these fail, `palate recommend` answers from another past than `palate evaluate` measured."""
 
+from typing import Literal
+
 import polars as pl
 import pytest
 import torch
 from tests.tokens.conftest import service
+from tests.tokens.test_merges import viewings
 
 from palate.data import Dataset, present_queries, split
 from palate.model import ModelConfig, TransformerConfig
 from palate.rank.model_scorer import ModelScorer
-from palate.tokens import Tokenizer
+from palate.tokens import Tokenizer, TokenizerConfig
 from palate.train import PretrainConfig, new_model
 
 
@@ -29,6 +32,26 @@ def test_the_present_is_scored_like_an_event(context: int) -> None:
     asked = last.select(pl.col("query").cast(pl.Int64), "user_id", "position")
     ours = ModelScorer(model, tokenizer, dataset, context=context).score(ends)
     theirs = ModelScorer(model, tokenizer, longer, context=context).score(asked)
+    torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("runs", ["keep", "merge", "last"])
+def test_a_history_with_more_events_than_tokens_is_read_as_far_back(runs: Literal["keep", "merge", "last"]) -> None:
+    dataset = viewings(members=8, seed=3)
+    config = PretrainConfig.parse({"windows": {"context": 5}}, source="test")
+    config = config.model_copy(update={"model": ModelConfig(encoder=TransformerConfig(width=16))})
+    tokenizer = Tokenizer.fit(dataset, split(dataset), TokenizerConfig(runs=runs, least_merges=2))
+    model = new_model(config, tokenizer)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    ends = present_queries(dataset)
+    unknown = ends.select("user_id", "timestamp").with_columns(item_id=pl.lit("new"), event_type=pl.lit("play"))
+    events = pl.concat([dataset.events, unknown], how="diagonal").sort("user_id", "timestamp", maintain_order=True)
+    longer = Dataset(events, None, None, dataset.schema, dataset.report)
+    last = events.with_row_index("query").filter(pl.col("item_id") == "new")
+    asked = last.select(pl.col("query").cast(pl.Int64), "user_id", "timestamp")
+    ours = ModelScorer(model, tokenizer, dataset, context=5).score(ends)
+    theirs = ModelScorer(model, tokenizer, longer, context=5).score(asked)
     torch.testing.assert_close(ours, theirs)
 
 

@@ -66,11 +66,12 @@ class ModelScorer:
         """A store of the last rows of each query's member and one more row, which asks; and where that row is.
 
         One event more than the context is kept, since a window's first row carries the event before it; all of them
-        where events are merged. The row that asks knows the request-time fields of its event, if it is ``of_event``.
+        where a token can be of several events. The row that asks knows the request-time fields of its event, if it is
+        ``of_event``.
         """
         earlier = self._histories.before(queries)
         keep = np.ones(len(earlier.row), np.bool_)
-        if self._tokenizer.merges is None:
+        if self._tokenizer.config.runs == "keep":
             from_end = np.repeat(np.cumsum(earlier.lengths), earlier.lengths) - np.arange(len(earlier.row))
             keep = from_end <= self._context
         asking = self._asking(queries, of_event)
