@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("config", [TokenizerConfig(), merging()], ids=["keep", "merge"])
+@pytest.mark.parametrize("config", [TokenizerConfig(runs="keep"), merging()], ids=["keep", "merge"])
 @pytest.mark.parametrize("seed", range(3))
 def test_another_order_of_the_rows(folder: Path, config: TokenizerConfig, seed: int) -> None:
     wanted, repairs = digest(folder, config)
@@ -37,7 +37,7 @@ def test_another_order_of_the_rows(folder: Path, config: TokenizerConfig, seed: 
     assert digest(folder, config) == (wanted, 0)
 
 
-@pytest.mark.parametrize("config", [TokenizerConfig(), merging()], ids=["keep", "merge"])
+@pytest.mark.parametrize("config", [TokenizerConfig(runs="keep"), merging()], ids=["keep", "merge"])
 def test_rows_that_come_twice(folder: Path, config: TokenizerConfig) -> None:
     wanted, _ = digest(folder, config)
     events = pl.read_parquet(folder / "events.parquet")
