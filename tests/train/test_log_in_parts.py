@@ -8,7 +8,8 @@ import pytest
 from safetensors.torch import load_file
 from tests.tokens.test_merges import merging, viewings
 
-from palate.data import Dataset, Part, PrepareConfig, SplitRule, prepare
+from palate.data import Dataset, Part, PrepareConfig, SplitRule, prepare, split
+from palate.errors import SplitError
 from palate.model import ModelConfig, TransformerConfig
 from palate.tokens import Tokenizer, TokenizerConfig
 from palate.train import PretrainConfig, pretrain
@@ -66,3 +67,15 @@ def test_another_split_is_that_of_the_run(folder: Path) -> None:
     assert log.schema.split == rule
     assert prepared.schema.split != rule
     assert Tokenizer.fit_parts(log.parts, TokenizerConfig()).schema.split == rule
+
+
+def test_a_validation_part_without_targets_is_said(folder: Path) -> None:
+    """Else a training would go on without validation, and nobody would know which weights were kept."""
+    dataset = Dataset.from_folder(folder)
+    kinds = np.where(split(dataset).part == Part.VALIDATION, "rate", dataset.events["event_type"].to_numpy())
+    dataset.events.with_columns(pl.Series("event_type", kinds)).write_parquet(folder / "events.parquet")
+    log = LogInParts(prepare(folder, folder.parent / "log", PrepareConfig(part_rows=100)))
+    with pytest.raises(SplitError, match="no target"):
+        log.held_out(10, seed=0)
+    nothing = LogInParts(prepare(folder, folder.parent / "all", PrepareConfig()), SplitRule(kind="none"))
+    assert nothing.held_out(10, seed=0) is None

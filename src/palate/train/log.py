@@ -22,6 +22,7 @@ from palate.data import (
     split,
     split_parts,
 )
+from palate.errors import SplitError
 from palate.words import USER_ID
 
 
@@ -50,7 +51,7 @@ class Log(Protocol):
 
     def held_out(self, targets: int, seed: int) -> tuple[Dataset, Split] | None:
         """Members to validate on, whole, with their split: at least so many targets of the validation part where there
-        are so many; none where that part has no event."""
+        are so many; none where that part has no event. `SplitError` where it has events and no target."""
 
 
 class WholeLog:
@@ -127,14 +128,17 @@ class LogInParts:
 
     def held_out(self, targets: int, seed: int) -> tuple[Dataset, Split] | None:
         """Members in random order, until they have so many validation targets together."""
-        asking = pl.concat(
-            part.events.filter(pl.Series((division.part == Part.VALIDATION) & is_target(part)))
-            .group_by(USER_ID, maintain_order=True)
-            .agg(pl.len().alias("targets"))
-            for part, division in self.parts()
-        )
-        if not asking.height:
+        counted, events = [], 0
+        for part, division in self.parts():
+            validation = division.part == Part.VALIDATION
+            events += int(validation.sum())
+            asked = part.events.filter(pl.Series(validation & is_target(part)))
+            counted.append(asked.group_by(USER_ID, maintain_order=True).agg(pl.len().alias("targets")))
+        if not events:
             return None
+        asking = pl.concat(counted)
+        if not asking.height:
+            raise SplitError("the validation part has no target event", hint="change the split, or use --split none")
         drawn = asking[np.random.default_rng([seed, 1]).permutation(asking.height)]
         enough = drawn.filter(pl.col("targets").cum_sum() - pl.col("targets") < targets)
         dataset = self._prepared.read(enough[USER_ID])
