@@ -49,10 +49,12 @@ def figures(simulation: Simulation, filter_config: FilterConfig) -> dict[str, di
     known = asked.join(simulation.truth.plays, on=["user_id", "timestamp"], how="left", maintain_order="left")
     chosen = asked.filter((known["begins"] == 0).to_numpy())
     scorers: dict[str, Scorer] = {
-        "oracle (knows the latent state)": OracleScorer(simulation.oracle()),
-        "filter (knows generator and past)": OracleScorer(simulation.filter_oracle(filter_config)),
+        "oracle (knows the latent state)": OracleScorer(simulation.oracle(), dataset.events),
+        "filter (knows generator and past)": OracleScorer(simulation.filter_oracle(filter_config), dataset.events),
     }
-    scorers |= {name: OracleScorer(Oracle(simulation.truth, knowledge)) for name, knowledge in LESS.items()}
+    scorers |= {
+        name: OracleScorer(Oracle(simulation.truth, knowledge), dataset.events) for name, knowledge in LESS.items()
+    }
     scorers |= {NAMES[name]: scorer for name, scorer in standard(dataset, division).items()}
     rows = {}
     for name, scorer in scorers.items():

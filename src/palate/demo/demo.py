@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from palate.baselines.choose import standard
-from palate.data import Dataset, Part, queries, split
+from palate.data import SCHEMA_FILE, Dataset, Part, queries, split
 from palate.demo.oracle import OracleScorer
 from palate.demo.plots import beside_baselines, learning_curve
 from palate.errors import ConfigError
@@ -50,12 +50,16 @@ def run_demo(out: Path, *, members: int, items: int, epochs: int, seed: int) -> 
     console.rule("[bold]1  A streaming service", align="left")
     with messages.status("simulating"):
         simulation = simulate(SimulationConfig(members=members, items=items, seed=seed))
+        # A viewing goes on after a break: who predicts that has predicted nothing.
+        schema = simulation.schema.model_copy(update={"one_target_a_run": True})
         simulation.write(data)
+        schema.write(data / SCHEMA_FILE)
     dataset = Dataset.from_folder(data)
     division = split(dataset)
     console.print(
-        f"{members:,} members played or previewed {items:,} titles {dataset.events.height:,} times; see {data}.\n"
-        "Training sees the first 80 % of the time, chooses by the next 10 %, and is tested on the last 10 %.",
+        f"{members:,} members left {dataset.events.height:,} events on {items:,} titles and episodes; see {data}.\n"
+        "Training sees the first 80 % of the time, chooses by the next 10 %, and is tested on the last 10 %: which\n"
+        "different item comes next?",
         highlight=False,
     )
 
@@ -73,7 +77,7 @@ def run_demo(out: Path, *, members: int, items: int, epochs: int, seed: int) -> 
             dataset,
             division,
             Part.TEST,
-            baselines=standard(dataset, division) | {"oracle": OracleScorer(Oracle.read(data))},
+            baselines=standard(dataset, division) | {"oracle": OracleScorer(Oracle.read(data), dataset.events)},
             progress=progress,
         )
     assert figures is not None, "the simulated service has events in its last tenth"
@@ -153,7 +157,7 @@ def _show_member(model: FoundationModel, dataset: Dataset, console: Console) -> 
         "title",
         "genres",
         "",
-        title="Palate's picks then, never played before",
+        title="Palate's picks then",
         box=box.SIMPLE_HEAD,
         title_justify="left",
     )
