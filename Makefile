@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 OUT ?= benchmarks/peer/metrics.json
 WORK ?= /tmp/palate-size
 
-.PHONY: demo test test-slow lint install bench-ml1m bench-movietweetings bench-peer bench-merging bench-windows bench-size clean
+.PHONY: demo test test-slow lint install bench-ml1m bench-movietweetings bench-peer bench-merging bench-windows bench-simulator bench-size clean
 
 demo: $(INSTALLED)  ## The whole path on the simulated service: simulate, train, measure, show.
 	rm -rf palate-demo
@@ -40,6 +40,11 @@ bench-merging: $(INSTALLED)  ## Whether merging adjacent events pays, on wikiped
 
 bench-windows: $(INSTALLED)  ## Very long histories: every window against the last one.
 	$(BIN)/python benchmarks/windows/bench.py --json benchmarks/windows/metrics.json
+
+bench-simulator: $(INSTALLED)  ## Both oracles on the simulated service, and a critic who tells it from real data.
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/python benchmarks/simulator/oracles.py
+	$(BIN)/python benchmarks/simulator/critic.py
 
 bench-size: $(INSTALLED)  ## Logs of 1, 10 and 100 million events, stage by stage; WORK needs 40 GB.
 	$(BIN)/python benchmarks/size/bench.py --work $(WORK)
