@@ -1,5 +1,6 @@
 """If these fail, a log that is larger than memory trains another model than the same log in memory."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,13 @@ import pytest
 from safetensors.torch import load_file
 from tests.tokens.test_merges import merging, viewings
 
-from palate.data import Dataset, Part, PrepareConfig, SplitRule, prepare, split
+from palate.data import Dataset, Part, PrepareConfig, SplitRule, is_target, prepare, split
 from palate.errors import SplitError
+from palate.evaluate.slices import training_popularity
 from palate.model import ModelConfig, TransformerConfig
 from palate.tokens import Tokenizer, TokenizerConfig
 from palate.train import PretrainConfig, pretrain
+from palate.train.config import ValidationConfig
 from palate.train.log import LogInParts, WholeLog
 
 
@@ -79,3 +82,22 @@ def test_a_validation_part_without_targets_is_said(folder: Path) -> None:
         log.held_out(10, seed=0)
     nothing = LogInParts(prepare(folder, folder.parent / "all", PrepareConfig()), SplitRule(kind="none"))
     assert nothing.held_out(10, seed=0) is None
+
+
+def test_popularity_is_that_of_the_whole_log(folder: Path) -> None:
+    """Else items that only members who aren't held out had would be called cold."""
+    log = LogInParts(prepare(folder, folder.parent / "log", PrepareConfig(part_rows=100)))
+    config = PretrainConfig(
+        epochs=1, validation=ValidationConfig(targets=1), model=ModelConfig(encoder=TransformerConfig(width=16))
+    )
+    run = pretrain(log, folder.parent / "run", config)
+    sliced = json.loads((run.folder / "metrics.json").read_text())["slices"]["target_popularity"]
+    held_out = log.held_out(1, config.seed)
+    assert held_out is not None
+    dataset, division = held_out
+    targets = dataset.events.filter(pl.Series((division.part == Part.VALIDATION) & is_target(dataset)))["item_id"]
+    whole = Dataset.from_folder(folder)
+    of_members, of_all = training_popularity(dataset, division), training_popularity(whole, split(whole))
+    cold = [int((~targets.is_in(known["item_id"].implode())).sum()) for known in (of_members, of_all)]
+    assert cold[0] > cold[1]
+    assert sliced["cold"]["targets"] == cold[1]

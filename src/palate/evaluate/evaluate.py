@@ -46,6 +46,7 @@ def evaluate(
     compare_with: Mapping[str, pl.DataFrame] | None = None,
     catalogue_size: int | None = None,
     list_length: int | None = None,
+    popularity: pl.DataFrame | None = None,
 ) -> Evaluation:
     """Measure ``recommendations`` on ``targets``, the table that ``queries(dataset, split, part)`` gave.
 
@@ -53,13 +54,16 @@ def evaluate(
     baselines are listed beside, and both are compared with ``recommendations`` query by query. ``list_length`` is
     the k that all the tables were made with; by default the longest list of each. A cut-off beyond it is left
     out. ``catalogue_size`` is the number of items that were ranked; by default all that the dataset knows.
+    ``popularity`` is what `palate.evaluate.slices.training_popularity` says of the whole log, where ``dataset`` holds
+    some of its members.
 
     Raises `EmptyTableError` without targets, and what `palate.evaluate.ranks.ranks` raises.
     """
     config = config or EvaluationConfig()
     if len(targets) == 0:
         raise EmptyTableError("no targets to evaluate", hint="choose another part or another split")
-    measured = _Measured(targets, dataset, split, config, catalogue_size, list_length)
+    popularity = training_popularity(dataset, split) if popularity is None else popularity
+    measured = _Measured(targets, dataset, popularity, config, catalogue_size, list_length)
     baselines = baselines or {}
     values = measured.accuracy(recommendations)
     others = {name: measured.accuracy(table) for name, table in {**baselines, **(compare_with or {})}.items()}
@@ -91,7 +95,7 @@ class _Measured:
         self,
         targets: pl.DataFrame,
         dataset: Dataset,
-        split: Split,
+        popularity: pl.DataFrame,
         config: EvaluationConfig,
         catalogue_size: int | None,
         list_length: int | None,
@@ -100,7 +104,7 @@ class _Measured:
         self._stated_length = list_length
         self.config = config
         self.members: Integers = targets[USER_ID].rank("dense").to_numpy().astype(np.int64)
-        self.popularity = training_popularity(dataset, split)
+        self.popularity = popularity
         self.catalogue_size = catalogue_size or _known_items(dataset)
         self.diversity_column, self._values = _metadata(dataset)
 

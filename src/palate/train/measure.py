@@ -23,8 +23,12 @@ def measure(
     baselines: Mapping[str, Scorer] | None = None,
     compare_with: Mapping[str, Scorer] | None = None,
     progress: Progress | None = None,
+    popularity: pl.DataFrame | None = None,
 ) -> Evaluation | None:
-    """Figures of ``scorer`` on the targets of ``part``, those of other scorers beside; none where it has no target."""
+    """Figures of ``scorer`` on the targets of ``part``, those of other scorers beside; none where it has no target.
+
+    ``popularity`` is that of the whole log, where ``dataset`` holds some of its members.
+    """
     asked = queries(dataset, division, part)
     if not len(asked):
         return None
@@ -42,4 +46,5 @@ def measure(
         config=config,
         baselines={name: ranked(each) for name, each in (baselines or {}).items()},
         compare_with={name: ranked(each) for name, each in (compare_with or {}).items()},
+        popularity=popularity,
     )

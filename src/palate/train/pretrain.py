@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import torch
 
 from palate.data import Dataset, Part, Split
 from palate.errors import RunExistsError, UnfinishedRunError
+from palate.evaluate.slices import training_popularity
 from palate.model import SequenceModel, build_model
 from palate.rank.model_scorer import ModelScorer
 from palate.runs import Run, model_card, write_run
@@ -26,6 +28,7 @@ from palate.train.plan import BatchPlanner
 from palate.train.report import Reporter, TensorBoardReporter
 from palate.train.state import TrainingState
 from palate.train.validate import Validator
+from palate.words import ITEM_ID
 
 
 def pretrain(
@@ -125,7 +128,9 @@ def _seal(
     """Measure the validation part and write the run folder."""
     figures = None
     if validation is not None:
-        figures = measure(validation.scorer, validation.dataset, validation.split, Part.VALIDATION)
+        figures = measure(
+            validation.scorer, validation.dataset, validation.split, Part.VALIDATION, popularity=_popularity(log)
+        )
     any_part, any_split = next(log.parts())
     metrics = {} if figures is None else figures.model_dump(mode="json")
     metrics["training"] = state.model_dump(mode="json", exclude={"config"})
@@ -167,3 +172,9 @@ def _seal(
         card=card,
         extra=logs,
     )
+
+
+def _popularity(log: Log) -> pl.DataFrame:
+    """Training targets of each item in the whole log, of which validation may hold some members only."""
+    counted = pl.concat(training_popularity(dataset, division) for dataset, division in log.parts())
+    return counted.group_by(ITEM_ID, maintain_order=True).agg(pl.col("events").sum())
