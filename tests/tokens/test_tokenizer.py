@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from palate.data import Dataset, Part, split
 from palate.errors import ColumnTypeError
 from palate.tokens import Side, Tokenizer, TokenizerConfig, Vocabulary
+from palate.tokens.moments import with_absolute
 from palate.words import FIRST_KNOWN, PADDING, UNKNOWN
 from tests.tokens.conftest import service
 
@@ -77,6 +78,14 @@ def test_items_that_exist_are_a_prefix() -> None:
         now = dataset.events["timestamp"][int(row)]
         there = tokenizer.items.values.head(int(store.available[row]) - FIRST_KNOWN).to_list()
         assert set(there) == {item for item, moment in first.items() if moment <= now}
+
+
+def test_a_single_row_has_the_moment_that_it_has_among_many() -> None:
+    """Else a part of one event makes another tokenizer than the whole log."""
+    times = 1_700_000_000_000 + np.random.default_rng(0).integers(0, 5000, 200) * 60_000
+    rows = with_absolute(pl.DataFrame({"timestamp": times}))
+    alone = pl.concat(with_absolute(row) for row in rows.select("timestamp").iter_slices(1))
+    assert rows.equals(alone)
 
 
 def test_the_gap_of_a_first_event_is_unknown() -> None:
