@@ -219,6 +219,8 @@ def test_open_runs_show_a_beginning_and_each_target_counts_once(seed: int, conte
         shown = slice(open_runs.start[place], open_runs.stop[place])
         assert len(open_runs.store.event[shown]) >= 2, "a beginning and the one who asks"
         assert open_runs.run[place] < open_runs.asking[place]
+        assert open_runs.store.event[shown][0] == open_runs.run[place]
+        assert open_runs.store.event[shown][-1] == open_runs.asking[place]
 
 
 def test_an_event_in_the_middle_of_a_run_sees_the_run_so_far() -> None:

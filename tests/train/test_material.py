@@ -36,7 +36,7 @@ def same(one: Material, two: Material) -> bool:
         return alike and one.open_runs is two.open_runs
     for name in ("asking", "run", "stop"):
         alike &= getattr(one.open_runs, name).tolist() == getattr(two.open_runs, name).tolist()
-    return alike and one.open_runs.store.ids.tolist() == two.open_runs.store.ids.tolist()
+    return alike and one.open_runs.store.digest() == two.open_runs.store.digest()
 
 
 @settings(max_examples=25, deadline=None)

@@ -204,8 +204,9 @@ class Tokenizer:
         first = np.concatenate([np.ones(1, np.bool_), asks[:-1]])[: len(rows)]
         tokens = self.tokens(shown, dataset.items, first, breaks=asks)
         whole = np.flatnonzero(train)
+        store = self._encode_tokens(tokens, shown[ITEM_ID], dataset.users, target[rows], first)
         return OpenRuns(
-            store=self._encode_tokens(tokens, shown[ITEM_ID], dataset.users, target[rows], first),
+            store=store._replace(event=whole[rows[tokens.first]]),
             asking=whole[run[followed + 1]],
             run=whole[run[followed]],
             stop=np.searchsorted(tokens.first, ask) + 1,

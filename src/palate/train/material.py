@@ -80,15 +80,20 @@ def _part(
     before = columns.rows(_TOKENS + "begin")
     store = tokenizer.encode(dataset, split)
     begin, end = _training_rows(store, split)
-    shifted = store._replace(begin=store.begin + before, event=store.event + events)
-    part: dict[str, NDArray[Any]] = {_TOKENS + name: column for name, column in shifted._asdict().items()}
+    part = _shifted(store, _TOKENS, rows=before, events=events)
     part |= {"learned.begin": begin + before, "learned.end": end + before}
     if tokenizer.merges is not None:
-        runs = tokenizer.open_runs(dataset, split)
-        part |= {_OPEN + name: column for name, column in runs.store._asdict().items()}
+        runs, before = tokenizer.open_runs(dataset, split), columns.rows(_OPEN + "begin")
+        part |= _shifted(runs.store, _OPEN, rows=before, events=events)
         part[_OPEN + "asking"], part[_OPEN + "run"] = runs.asking + events, runs.run + events
-        part[_OPEN + "stop"] = runs.stop + columns.rows(_OPEN + "begin")
+        part[_OPEN + "stop"] = runs.stop + before
     return part
+
+
+def _shifted(store: TokenStore, prefix: str, *, rows: int, events: int) -> dict[str, NDArray[Any]]:
+    """The columns of a store behind so many rows and events of the parts before it."""
+    shifted = store._replace(begin=store.begin + rows, event=store.event + events)
+    return {prefix + name: column for name, column in shifted._asdict().items()}
 
 
 def _store(columns: Columns, prefix: str) -> TokenStore:
