@@ -23,6 +23,9 @@ from palate.tokens import (
 from palate.train.config import PretrainConfig
 from palate.train.material import Material
 
+_BLOCK = 1 << 22
+"""Rows of a store that are counted at a time."""
+
 
 class Figures(NamedTuple):
     """What an epoch holds."""
@@ -96,6 +99,10 @@ class BatchPlanner:
 
 
 def _targets(target: NDArray[np.int32], start: NDArray[np.int64], stop: NDArray[np.int64]) -> int:
-    """Targets in the rows ``[start, stop)``."""
-    before = np.concatenate([[0], np.cumsum(target > 0)])
-    return int((before[stop] - before[start]).sum())
+    """Targets in the rows ``[start, stop)``; a block of the store is in memory at a time."""
+    found = 0
+    for low in range(0, len(target), _BLOCK):
+        before = np.concatenate([[0], np.cumsum(target[low : low + _BLOCK] > 0)])
+        first, last = (np.clip(rows - low, 0, len(before) - 1) for rows in (start, stop))
+        found += int((before[last] - before[first]).sum())
+    return found
