@@ -102,7 +102,15 @@ def test_the_page(folder: Path, tmp_path: Path) -> None:
     json.loads(result.stdout)
     assert "page:" in result.stderr
     assert out.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert run(folder, "--html", out).exit_code == 0, "an older page is replaced"
     assert isinstance(run(folder, "--html", tmp_path).exception, ConfigError)
+
+
+def test_a_page_replaces_no_data(folder: Path) -> None:
+    log = folder / "events.csv"
+    before = log.read_bytes()
+    assert isinstance(run(folder, "--html", log).exception, ConfigError)
+    assert log.read_bytes() == before
 
 
 def test_a_missing_extra_is_said_before_the_work(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ _SPLIT_CAPTION = (
     "shares of targets: of members without an earlier event; on items without a training event; "
     "on items that are not yet available"
 )
+_PAGES = (".html", ".htm")
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.INFO: "bold blue"}
 
 
@@ -59,6 +60,8 @@ def inspect_command(
         require_matplotlib()
         if html.is_dir():
             raise ConfigError(f"--html {html}: is a folder", hint=f"name a file, such as {html / 'report.html'}")
+        if html.exists() and html.suffix.lower() not in _PAGES:
+            raise ConfigError(f"--html {html}: exists and is no page", hint="only .html and .htm files are replaced")
     messages = Console(stderr=True)
     with messages.status("reading"):
         dataset = Dataset.from_folder(data, strict=strict)
