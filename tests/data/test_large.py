@@ -434,6 +434,24 @@ def test_folders_that_are_taken_damaged_or_no_log_are_named(tmp_path: Path) -> N
         PreparedLog.open(tmp_path / "out")
 
 
+def test_a_folder_that_came_in_between_costs_no_work(tmp_path: Path) -> None:
+    folder = written(service(), tmp_path / "data")
+
+    def stop(stage: str, done: int, total: int) -> None:
+        if stage == "sorting the events":
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        prepare(folder, tmp_path / "out", SMALL, progress=stop)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(RunExistsError):
+        prepare(folder, tmp_path / "out", SMALL, resume=True)
+    (tmp_path / "out").rmdir()
+    stages: list[str] = []
+    prepare(folder, tmp_path / "out", SMALL, resume=True, progress=lambda stage, done, total: stages.append(stage))
+    assert "looking at the events" not in stages, "what was done is not done again"
+
+
 def test_a_given_schema_is_used(tmp_path: Path) -> None:
     folder = written(service(), tmp_path / "data")
     schema = Schema(dropped_event_types=("trailer",))

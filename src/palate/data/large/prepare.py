@@ -58,9 +58,10 @@ def prepare(
     data, out = Path(data), Path(out)
     work = out.parent / f".{out.name}.preparing"
     if out.exists():
-        if resume and work.exists():
+        if resume and work.exists() and PreparedLog.is_there(out):
+            prepared = PreparedLog.open(out)
             remove(work)
-            return PreparedLog.open(out)
+            return prepared
         raise RunExistsError(f"{out} exists already", hint="choose another folder, or delete it")
     if work.exists() and not resume:
         raise UnfinishedRunError(
