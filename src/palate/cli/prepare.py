@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from palate.data import PrepareConfig, prepare
+from palate.data.large.config import LEAST_MEMORY
 from palate.errors import ConfigError
 from palate.terminal.stages import StageProgress
 
@@ -21,7 +22,9 @@ def prepare_command(
     data: Annotated[Path, typer.Argument(help="Folder with events, and where they exist items, users, schema.yaml.")],
     out: Annotated[Path, typer.Option(help="Folder to write; it must not exist.")],
     memory: Annotated[str, typer.Option(help="Memory to use at most, e.g. 800MiB or 4GiB.", metavar="SIZE")] = "2GiB",
-    workers: Annotated[int | None, typer.Option(min=1, help="Pieces worked on at a time: by default, cores.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Pieces worked on at a time; by default the cores, at most 4.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a preparation that was cut off.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop where a repair would be needed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
@@ -52,4 +55,7 @@ def _bytes(text: str) -> int:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text.strip().lower())
     if match is None:
         raise ConfigError(f"--memory {text}: not a size", hint="give e.g. 800MiB or 4GiB")
-    return int(float(match[1]) * _UNITS[match[2]])
+    size = int(float(match[1]) * _UNITS[match[2]])
+    if size < LEAST_MEMORY:
+        raise ConfigError(f"--memory {text}: too little", hint=f"give at least {LEAST_MEMORY >> 20}MiB")
+    return size

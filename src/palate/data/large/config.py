@@ -10,6 +10,7 @@ from pydantic import Field
 from palate.config import Config
 
 DEFAULT_MEMORY: Final = 2 << 30
+LEAST_MEMORY: Final = 512 << 20
 
 
 def _cores() -> int:
@@ -19,7 +20,7 @@ def _cores() -> int:
 class PrepareConfig(Config):
     """Settings of `palate.data.prepare`. None of them but ``part_rows`` changes a byte of what is written."""
 
-    memory: int = Field(default=DEFAULT_MEMORY, ge=512 << 20)
+    memory: int = Field(default=DEFAULT_MEMORY, ge=LEAST_MEMORY)
     """Bytes that the process may hold at its peak, the tables of items and members not counted."""
     workers: int = Field(default_factory=_cores, ge=1)
     """Pieces that are worked on at a time; more of them are smaller."""
