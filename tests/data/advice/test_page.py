@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,7 +11,10 @@ import polars as pl
 import pytest
 
 from palate.data import inspect
+from palate.data.advice import PartFigures
+from palate.data.advice.evidence import Evidence
 from palate.data.advice.page import page, write_page
+from palate.data.advice.plots import plots
 
 from .conftest import Log
 
@@ -73,6 +77,16 @@ def test_nothing_from_elsewhere(clean: Log) -> None:
     ids = [value for name, value in read.attributes if name == "id"]
     assert len(ids) == len(set(ids)), "ids are unique over all plots"
     assert read.tags.count("figure") == 7
+
+
+def test_ticks_of_small_shares_differ(clean: Log) -> None:
+    evidence = Evidence(clean.dataset())
+    held = PartFigures(100, 100, 50, new_member_share=0.008, cold_item_share=0.037, unreachable_share=0.0)
+    evidence.parts = replace(evidence.parts, figures={"validation": held, "test": held})
+    plot = list(plots(evidence, {}))[-1]
+    ticks = re.findall(r"text-anchor: end[^>]*>([^<]+)<", plot.svg)
+    assert len(ticks) > 2
+    assert len(ticks) == len(set(ticks)), ticks
 
 
 def test_markup_in_the_data_is_text(evil: Log) -> None:
