@@ -45,9 +45,9 @@ class Sorted:
 
     converted: Findings
     left: Counter[str]
+    """Values of each described column that could be read."""
     low: Counter[str]
     """Events left out for a number below the schema's least, by column."""
-    """Values of each described column that could be read."""
     repeats: Findings
     behaviour: BehaviourFacts
     items: pl.DataFrame
