@@ -66,3 +66,20 @@ def test_a_prepared_log_is_trained_on(folder: Path, tmp_path: Path) -> None:
     assert json.loads(evaluated.stdout)["metrics"]["ndcg@10"]["value"] > 0
     with pytest.raises(MissingTableError, match="prepared log"):
         runner.invoke(app, ["evaluate", str(run), str(prepared)], catch_exceptions=False)
+
+
+def test_what_comes_next_can_be_done(folder: Path, tmp_path: Path) -> None:
+    """`palate evaluate` refuses a prepared log, so no one is sent there with it."""
+    prepared = tmp_path / "log"
+    runner.invoke(app, ["data", "prepare", str(folder), "--out", str(prepared)], catch_exceptions=False)
+    said = {}
+    for data in (folder, prepared):
+        command = ["pretrain", str(data), "--out", str(tmp_path / f"run-{data.name}"), "--epochs", "1"]
+        said[data] = runner.invoke(app, command, catch_exceptions=False).stdout.split("next: ")[1].strip()
+    assert said[folder].endswith(f" {folder}")
+    assert said[prepared].endswith(f" DATA, the data folder that {prepared} was prepared from")
+
+
+def test_sizes_are_read_before_the_log(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not a list"):
+        runner.invoke(app, ["tokenize", str(tmp_path / "nowhere"), "--sizes", "3,x"], catch_exceptions=False)

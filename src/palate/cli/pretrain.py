@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from palate.cli.source import open_log
+from palate.data import PreparedLog
 
 
 def pretrain_command(
@@ -51,4 +52,7 @@ def pretrain_command(
     best = metrics["training"]["best"]
     figures = "" if best is None else f"; validation NDCG@{settings.validation.k} {best['value']:.4f}"
     typer.echo(f"{run.folder}: sealed after {seconds}{figures}")
-    typer.echo(f"next: palate evaluate {run.folder} {data}")
+    if PreparedLog.is_there(data):
+        typer.echo(f"next: palate evaluate {run.folder} DATA, the data folder that {data} was prepared from")
+    else:
+        typer.echo(f"next: palate evaluate {run.folder} {data}")

@@ -39,9 +39,10 @@ def tokenize_command(
     from palate.tokens import trade_offs
 
     messages = Console(stderr=True)
+    wanted = None if sizes is None else _sizes(sizes)
     log = open_log(data, split_kind, strict=strict, messages=messages)
     with messages.status("learning merges"):
-        found = trade_offs(log.parts, sizes=None if sizes is None else _sizes(sizes))
+        found = trade_offs(log.parts, sizes=wanted)
     if as_json:
         content = asdict(found) | {"enough": found.enough().vocabulary_size}
         typer.echo(json.dumps(content, ensure_ascii=False))
