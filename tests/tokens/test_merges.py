@@ -22,6 +22,7 @@ from palate.tokens import (
 )
 from palate.tokens.collapse import EVENTS
 from palate.tokens.merges import OTHER, MergeLearner
+from palate.tokens.moments import GAP
 from palate.tokens.pack import PackConfig
 
 NAMES = ["play", "rate", "pause"]
@@ -221,6 +222,22 @@ def test_open_runs_show_a_beginning_and_each_target_counts_once(seed: int, conte
         assert open_runs.run[place] < open_runs.asking[place]
         assert open_runs.store.event[shown][0] == open_runs.run[place]
         assert open_runs.store.event[shown][-1] == open_runs.asking[place]
+
+
+def test_who_asks_in_an_open_run_knows_the_pause_since_what_is_shown() -> None:
+    """The rest of the run is unknown to a query there; so is when it ended."""
+    dataset = viewings(members=40, seed=3)
+    tokenizer = Tokenizer.fit(dataset, split(dataset), merging())
+    open_runs = tokenizer.open_runs(dataset, split(dataset))
+    store, asks = open_runs.store, open_runs.stop - 1
+    place = [field.name for field in tokenizer.fields].index(GAP)
+    gap = tokenizer.fields[place].encode(pl.Series((store.time[asks] - store.end[asks - 1]) / 1000))
+    assert store.ids[asks, tokenizer.specs[place].start].tolist() == gap[:, 0].tolist()
+    times = dataset.events["timestamp"].to_numpy()
+    begun = open_runs.run[~np.isin(open_runs.run, dataset.member_starts)]
+    gap = tokenizer.fields[place].encode(pl.Series((times[begun] - times[begun - 1]) / 1000))
+    runs = open_runs.start[~np.isin(open_runs.run, dataset.member_starts)]
+    assert store.ids[runs, tokenizer.specs[place].start].tolist() == gap[:, 0].tolist()
 
 
 def test_an_event_in_the_middle_of_a_run_sees_the_run_so_far() -> None:

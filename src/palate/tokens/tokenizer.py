@@ -197,11 +197,14 @@ class Tokenizer:
         rows = np.repeat(run[followed], keep + 1) + _within(keep + 1)
         ask = np.cumsum(keep + 1) - 1
         rows[ask] = run[followed + 1]
-        if self.has_time:
-            events = with_gap(events, member)
         shown, asks = events[rows], np.zeros(len(rows), np.bool_)
         asks[ask] = True
         first = np.concatenate([np.ones(1, np.bool_), asks[:-1]])[: len(rows)]
+        if self.has_time:
+            # A run follows what it follows in the log; who asks, the last event that is shown.
+            before = with_gap(events, member)[GAP].gather(rows)
+            gap = pl.when(pl.Series(first)).then(before).otherwise(GAP)
+            shown = with_gap(shown, first).with_columns(gap.alias(GAP))
         tokens = self.tokens(shown, dataset.items, first, breaks=asks)
         whole = np.flatnonzero(train)
         store = self._encode_tokens(tokens, shown[ITEM_ID], dataset.users, target[rows], first)
