@@ -88,6 +88,16 @@ def test_recommend_writes_csv(service: Path) -> None:
         palate(*command, service / "picks.txt")
 
 
+def test_recommend_replaces_no_data(service: Path) -> None:
+    log = service / "data" / "events.parquet"
+    before = log.read_bytes()
+    for name in ("events.parquet", "items.csv"):
+        with pytest.raises(ConfigError, match="is a table of"):
+            palate("recommend", service / "run", service / "data", "-k", 3, "--out", service / "data" / name)
+    assert log.read_bytes() == before
+    assert not (service / "data" / "items.csv").exists()
+
+
 def test_strict_training_refuses_repairs(service: Path, tmp_path: Path) -> None:
     events = pl.read_parquet(service / "data" / "events.parquet")
     pl.concat([events, events.tail(2)]).write_parquet(tmp_path / "events.parquet")

@@ -6,7 +6,7 @@ import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import polars as pl
 import typer
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from palate.data import Dataset
+from palate.data.table import TableName
 from palate.errors import ConfigError
 from palate.words import ITEM_ID, RANK, SCORE, USER_ID
 
@@ -43,6 +44,8 @@ def recommend_command(
     messages = Console(stderr=True)
     if out is not None and out.suffix not in (".parquet", ".csv"):
         raise ConfigError(f"--out {out}: unknown ending", hint="use .parquet or .csv")
+    if out is not None and out.stem in get_args(TableName) and out.resolve().parent == data.resolve():
+        raise ConfigError(f"--out {out}: is a table of {data}", hint="name another file")
     with messages.status("reading"):
         model = FoundationModel.from_pretrained(run)
         dataset = Dataset.from_folder(data, schema=model.schema)
