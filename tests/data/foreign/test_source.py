@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from tests.data.foreign import samples
 
-from palate.data import Dataset
+from palate.data import Dataset, prepare
 from palate.data.foreign import ConvertConfig, Format, convert
 from palate.errors import ConfigError, DataError, MissingTableError, PalateError, TornFileError
 
@@ -84,6 +84,21 @@ def test_a_torn_archive_is_named(tmp_path: Path) -> None:
         convert(path, tmp_path / "out")
 
 
+def test_an_archive_packed_in_a_way_that_is_not_read_says_so(tmp_path: Path) -> None:
+    """Windows packs archives above 2 GiB so."""
+    path = zipped(samples.movielens_csv(tmp_path / "data"), tmp_path / "data.zip")
+    deflate64 = b"\x09\x00"
+    content = bytearray(path.read_bytes())
+    for sign, place in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        start = content.find(sign)
+        while start >= 0:
+            content[start + place : start + place + 2] = deflate64
+            start = content.find(sign, start + 1)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"data.zip: .*unpack the archive first"):
+        convert(path, tmp_path / "out")
+
+
 def test_errors_in_an_archive_name_the_archive(tmp_path: Path) -> None:
     folder = samples.movielens_csv(tmp_path / "data", movies__csv="movieId,title,genres\nten,Ten,Drama\n")
     with pytest.raises(DataError, match=r"data.zip/movies.csv: column movieId") as found:
@@ -99,6 +114,13 @@ def both(folder: Path) -> Path:
     return samples.recbole(samples.personalize(folder))
 
 
+def prepared(folder: Path) -> Path:
+    source = folder.parent / "source"
+    source.mkdir()
+    (source / "events.csv").write_text("user_id,item_id,timestamp\n1,1,1\n1,2,2\n")
+    return prepare(source, folder).folder
+
+
 def ours(folder: Path) -> Path:
     return samples.write(folder, events__csv="user_id,item_id,timestamp\n1,1,1\n")
 
@@ -112,6 +134,7 @@ def ours(folder: Path) -> Path:
         ),
         (both, ("files of several formats: personalize, recbole", "--format personalize")),
         (ours, ("looks like a data folder of Palate already", "--to personalize")),
+        (prepared, ("this is a prepared log", "--to writes the data folder")),
     ],
 )
 def test_an_unclear_format_lists_what_there_is(

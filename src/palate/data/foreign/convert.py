@@ -16,6 +16,7 @@ from palate.data.foreign.recbole import read_recbole
 from palate.data.foreign.source import Source, open_source
 from palate.data.foreign.text import Progress
 from palate.data.foreign.write import Conversion, write_contents
+from palate.data.large.prepared import PreparedLog
 from palate.data.report import Findings
 from palate.errors import ConfigError, DataError, SchemaError
 
@@ -76,6 +77,10 @@ def find_format(source: Source) -> Format:
         raise ConfigError(
             f"{source.path}: this looks like a data folder of Palate already",
             hint="--to personalize or --to recbole writes it in another format",
+        )
+    if PreparedLog.is_there(source.path):
+        raise ConfigError(
+            f"{source.path}: this is a prepared log", hint="--to writes the data folder that it was made from"
         )
     supported = "; ".join(f"{name}: {sign}" for name, sign in _SIGNS.items())
     raise ConfigError(

@@ -115,7 +115,13 @@ class Archive(Source):
             raise DataError(f"{self.path}: several members are called {name}: {shown}", hint="unpack one folder of it")
         if found[0].flag_bits & 1:
             raise DataError(f"{self.path}: {found[0].filename} is encrypted", hint="unpack the archive first")
-        return cast(BinaryIO, archive.open(found[0]))
+        try:
+            return cast(BinaryIO, archive.open(found[0]))
+        except NotImplementedError as error:
+            raise DataError(
+                f"{self.path}: {found[0].filename} is packed in a way that Python can't read: {error}",
+                hint="unpack the archive first, and convert the folder",
+            ) from error
 
     def _torn(self, name: str, error: Exception) -> TornFileError:
         return TornFileError(f"{self.path}: the member {name} is damaged: {error}", hint="download the archive again")
