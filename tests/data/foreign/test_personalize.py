@@ -59,7 +59,11 @@ def test_without_schemas_names_and_values_say_what_columns_are(tmp_path: Path) -
     for path in source.glob("*.json"):
         path.unlink()
     found = convert(source, tmp_path / "out")
-    assert "interactions.csv: no Avro schema was given; types were found in names and values" in found.notes
+    for name in ("interactions", "items", "users"):
+        assert f"{name}.csv: no Avro schema was given; types were found in names and values" in found.notes
+    readme = (tmp_path / "out" / "README.md").read_text()
+    assert "says nothing about its columns" in readme
+    assert "| --- |" not in readme, "no table without rows"
     dataset = Dataset.from_folder(tmp_path / "out", strict=True)
     assert dataset.events["item_id"].to_list() == ["007", "b", "b"]
     assert dataset.items is not None

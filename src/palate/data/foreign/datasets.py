@@ -164,6 +164,7 @@ def _dataset(table: TableName, path: Path, record: Record | None, findings: Find
                 f"{path}: {_CALLED[table]} without {' and '.join(missing)}; there are {', '.join(columns[:8])}",
                 hint=f"Personalize requires {', '.join(_NEEDED[table])}",
             )
+        findings.note(f"{path.name}: no Avro schema was given; types were found in names and values")
         return DatasetFile(table, file, None)
     _check(table, record)
     absent = [field.name for field in record.fields if field.name not in columns]

@@ -75,7 +75,7 @@ class _Events:
         """Events batch by batch; values that contradict the schema are an error after the last batch."""
         dataset, late = self._dataset, 0
         cells = Cells(dataset.file.path)
-        fields = dataset.fields or _probe(dataset, self._findings)
+        fields = dataset.fields or _probe(dataset)
         for cells_of_text in batches(dataset.file, self._findings, self._progress):
             text = cells_of_text if dataset.fields else cleaned(cells_of_text)[0]
             frame = pl.DataFrame([self._read(text[field.name], field, cells) for field in fields])
@@ -207,12 +207,11 @@ def _listed(text: pl.Series) -> pl.Series:
     return lists.set(lists.list.len() == 0, None)
 
 
-def _probe(dataset: DatasetFile, findings: Findings) -> tuple[Field, ...]:
+def _probe(dataset: DatasetFile) -> tuple[Field, ...]:
     """Types of interactions without a schema: a first pass over the file, in the same bounded memory."""
     known = datasets.REQUIRED["events"]
     facts = total(survey(cleaned(text)[0], written=True) for text in batches(dataset.file, Findings()))
     found = forms(dict.fromkeys(dataset.file.columns, pl.String()), facts)
-    findings.note(f"{dataset.file.path.name}: no Avro schema was given; types were found in names and values")
     return tuple(
         Field(name, known[name][0] if name in known else _TYPES[found[name]], nullable=True)
         for name in dataset.file.columns

@@ -144,12 +144,16 @@ def _readme(conversion: Conversion, schema: Schema, source: str) -> str:
         lines.append(f"Types of events: {types}.")
     if schema.target_event_types:
         lines.append(f"To be predicted: {', '.join(schema.target_event_types)}; other types are input only.")
-    lines += ["", "| table | column | role | kind |", "| --- | --- | --- | --- |"]
-    for table in ("events", "items", "users"):
-        for name, column in schema.columns(table).items():
-            kind = "" if column.role == Role.IGNORE else column.kind
-            lines.append(f"| {table} | `{name}` | {column.role} | {kind} |")
-    lines += ["", "Columns that are not listed have a meaning of their own, or are inferred on reading."]
+    rows = [
+        f"| {table} | `{name}` | {column.role} | {'' if column.role == Role.IGNORE else column.kind} |"
+        for table in ("events", "items", "users")
+        for name, column in schema.columns(table).items()
+    ]
+    if rows:
+        lines += ["", "| table | column | role | kind |", "| --- | --- | --- | --- |", *rows]
+        lines += ["", "Columns that are not listed have a meaning of their own, or are inferred on reading."]
+    else:
+        lines += ["", "The source says nothing about its columns: those without a meaning of their own are inferred."]
     for title, found in (("Decisions", conversion.notes), ("Repairs", conversion.repairs)):
         if found:
             lines += ["", f"## {title}", "", *(f"- {text}" for text in found)]
