@@ -105,7 +105,7 @@ FOUR_STATED = "events:\n  watched: {role: post_action, kind: numeric}\n"
 CASES: dict[str, tuple[Callable[[Path], None], Refused | Repaired]] = {
     "no events table": (
         lambda path: (path / "items.csv").write_text(ITEMS) and None,
-        Refused(MissingTableError, ("no events table", "items.csv")),
+        Refused(MissingTableError, ("no events table", "items.csv", "palate data convert")),
     ),
     "two files for one table": (
         lambda path: folder(path, events__csv__gz=gzip.compress(EVENTS.encode())),

@@ -67,7 +67,9 @@ def find_files(folder: Path | str, schema: Schema | None = None) -> FoundFiles:
                 hint="palate tokenize and palate pretrain read it; give the folder that it was made from",
             )
         raise MissingTableError(
-            f"{folder}: no events table{shown}", hint="it must be called events.parquet, events.csv or events.csv.gz"
+            f"{folder}: no events table{shown}",
+            hint="it must be called events.parquet, events.csv or events.csv.gz; palate data convert makes it from "
+            "the files of MovieLens, Amazon Personalize and RecBole",
         )
     schema_file = folder / SCHEMA_FILE
     source = INFERRED
