@@ -124,9 +124,12 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=None)
     arguments = parser.parse_args()
     dataset = load(arguments.data)
+    types = dataset.events["event_type"].n_unique() + 1 if "event_type" in dataset.events.columns else 2
     rows = []
     for context in arguments.context:
         for name, tokenizer in VARIANTS.items():
+            if tokenizer.runs == "merge" and tokenizer.max_actions <= types:
+                continue  # nothing would be merged
             runs = []
             for seed in range(arguments.seeds):
                 runs.append(run(dataset, settings(tokenizer, context, seed), arguments.budget))

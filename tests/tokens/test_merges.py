@@ -164,6 +164,18 @@ def test_merging_refuses_targets_within_runs() -> None:
         Tokenizer.fit(dataset, split(dataset), merging())
 
 
+def test_fewer_actions_than_event_types_are_refused() -> None:
+    """Else nothing would be merged under the name of merging; auto leaves such a log as it is."""
+    dataset = viewings()
+    division = split(dataset)
+    with pytest.raises(ConfigError, match=r"2 actions are too few: there are 3.*at least 3"):
+        Tokenizer.fit(dataset, division, merging(2))
+    inferred = Tokenizer.fit(dataset, division, TokenizerConfig(max_actions=2))
+    assert inferred.merges is not None
+    assert not inferred.merges.pairs
+    assert Tokenizer.fit(dataset, division, merging(3)).merges is not None
+
+
 @pytest.mark.parametrize("has_time", [True, False])
 @pytest.mark.parametrize("seed", range(4))
 def test_what_comes_after_the_cut_changes_no_training_token(has_time: bool, seed: int) -> None:

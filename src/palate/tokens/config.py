@@ -17,7 +17,8 @@ class TokenizerConfig(Config):
     them; last: one token that knows only the last event's outcome; auto: merge where the schema has
     ``one_target_a_run``, which merge and last need, else keep."""
     max_actions: int = Field(default=32, ge=1, le=4096)
-    """Action symbols with ``runs: merge``: event types and learned merges of them."""
+    """Action symbols with ``runs: merge``: event types, one for those unseen in training, and learned merges of them;
+    with ``runs: auto`` a log of more types has no merges."""
     least_merges: int = Field(default=20, ge=2)
     """A pair of adjacent actions that training runs hold fewer times is not merged."""
     max_categories: int = Field(default=10_000, ge=1)

@@ -90,7 +90,8 @@ class Tokenizer:
         """The same for a log in parts, each of whole members; ``parts`` is gone through twice with merging, else once.
 
         The parts have one schema and one items table. Raises `SplitError` where no part has a training target, and
-        `ConfigError` where runs are merged while the schema makes targets of events within them.
+        `ConfigError` where runs are merged while the schema makes targets of events within them, or with fewer actions
+        than there are event types.
         """
         bare = cls.fit_merges(parts, config)
         schema, has_time, items = bare.schema, bare.has_time, next(iter(parts()))[0].items
@@ -118,7 +119,8 @@ class Tokenizer:
     def fit_merges(cls, parts: Callable[[], Iterable[tuple[Dataset, Split]]], config: TokenizerConfig) -> Tokenizer:
         """A tokenizer without fields, which makes tokens and can't encode them yet."""
         first, _ = next(iter(parts()))
-        if config.runs == "auto":
+        inferred = config.runs == "auto"
+        if inferred:
             runs = "merge" if first.schema.one_target_a_run else "keep"
             config = config.model_copy(update={"runs": runs})
         if config.runs != "keep" and not first.schema.one_target_a_run:
@@ -127,6 +129,12 @@ class Tokenizer:
                 hint="set one_target_a_run: true in schema.yaml, so that the next different item is predicted",
             )
         merges = _learn_merges(parts, config) if config.runs == "merge" else None
+        if merges is not None and not inferred and merges.size > config.max_actions:
+            raise ConfigError(
+                f"{config.max_actions} actions are too few: there are {merges.size}, that for types unseen in training "
+                "included",
+                hint=f"state at least {merges.size}, and one more for each merge",
+            )
         return cls(config=config, schema=first.schema, has_time=first.has_time, merges=merges, fields=())
 
     def tokens(
