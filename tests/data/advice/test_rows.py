@@ -58,9 +58,13 @@ def test_runs_of_one_item(clean: Log, found: Found) -> None:
         clean.events.with_columns(pl.col("timestamp") + step * MINUTE, pl.col("event_id") + f"-{step}")
         for step in range(3)
     ]
-    finding = found(clean.having(events=pl.concat(parts)), "runs_of_one_item")
-    assert finding.severity == Severity.WARNING
-    assert "palate tokenize" in finding.advice
+    log = clean.having(events=pl.concat(parts))
+    for one_target in (False, True):
+        schema = log.schema.model_copy(update={"one_target_a_run": one_target})
+        finding = found(log.having(schema=schema), "runs_of_one_item")
+        assert finding.severity == Severity.WARNING
+        assert "palate tokenize" in finding.advice
+        assert ("`one_target_a_run: true`" in finding.advice) is not one_target, "it is advised where it is not set"
     assert "near_duplicates" not in {each.code for each in clean.having(events=pl.concat(parts)).findings()}
 
 

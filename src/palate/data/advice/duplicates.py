@@ -77,8 +77,13 @@ def _runs(evidence: Evidence, close: Bools) -> Iterator[Finding]:
         example=row_text(
             user_id=evidence.member_id(evidence.member[row]), item_id=evidence.item_id(evidence.item[row])
         ),
-        advice="`palate tokenize DATA` shows what merging such runs into one token saves; judge by the next different "
-        "item, since repeating the last one would look good otherwise.",
+        advice="`palate tokenize DATA` shows what merging such runs into one token saves"
+        + (
+            "."
+            if evidence.dataset.schema.one_target_a_run
+            else "; `one_target_a_run: true` in schema.yaml makes the next different item the target, since repeating "
+            "the last one would look good otherwise."
+        ),
         measure="share of adjacent repeats",
         figure=share,
         bound="at most",
