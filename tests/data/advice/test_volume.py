@@ -105,7 +105,9 @@ def test_cold_items(clean: Log, found: Found) -> None:
         .alias("item_id")
     )
     moved = renamed.having(schema=clean.schema.model_copy(update={"split": SplitRule(train_share=0.6)}))
-    assert found(moved, "cold_items").figure > 0.1
+    finding = found(moved, "cold_items")
+    assert finding.figure > 0.1
+    assert "target popularity: cold" in finding.advice, "the slice as palate evaluate calls it"
 
 
 def test_new_members(clean: Log, found: Found) -> None:
@@ -115,7 +117,9 @@ def test_new_members(clean: Log, found: Found) -> None:
         .otherwise("user_id")
         .alias("user_id")
     )
-    assert found(visits, "new_members").figure == pytest.approx(0.1, abs=0.03)
+    finding = found(visits, "new_members")
+    assert finding.figure == pytest.approx(0.1, abs=0.03)
+    assert "member: cold" in finding.advice, "the slice as palate evaluate calls it"
 
 
 def test_unreachable_targets(clean: Log, found: Found) -> None:

@@ -93,10 +93,10 @@ def _cold(evidence: Evidence, parts: dict[str, PartFigures]) -> Iterator[Finding
             table="events",
             column=ITEM_ID,
             advice=f"Only what describes them can predict them ({', '.join(evidence.telling_columns)}): retrain often, "
-            "and read the cold-item slice of `palate evaluate` apart."
+            "and read the slice `target popularity: cold` of `palate evaluate` apart."
             if evidence.telling_columns
             else "Ids alone can't predict them: describe the items (genres, text) in the items table, retrain often, "
-            "and read the cold-item slice of `palate evaluate` apart.",
+            "and read the slice `target popularity: cold` of `palate evaluate` apart.",
             measure="share of targets on cold items",
             figure=max(cold.values()),
             bound="at most",
@@ -110,7 +110,7 @@ def _cold(evidence: Evidence, parts: dict[str, PartFigures]) -> Iterator[Finding
             table="events",
             column=USER_ID,
             advice="Nothing is known of them but the request: give request-time columns (device, locale) and member "
-            "attributes, and read the new-member slice of `palate evaluate` apart.",
+            "attributes, and read the slice `member: cold` of `palate evaluate` apart.",
             measure="share of targets of new members",
             figure=max(new.values()),
             bound="at most",
