@@ -66,6 +66,17 @@ def test_attributes_that_count(clean: Log, found: Found) -> None:
     counts = clean.events.group_by("user_id").agg(pl.len().alias("plays"))
     finding = found(clean.having(users=clean.users.join(counts, on="user_id")), "column_counts_events")
     assert (finding.severity, finding.where) == (Severity.ERROR, "users.plays")
+    row = pl.int_range(pl.len()) % 25
+    torn = counts.sort("user_id").with_columns(
+        pl.when(row == 0)
+        .then(pl.col("plays").shuffle(seed=0))
+        .when(row == 1)
+        .then(44)
+        .otherwise("plays")
+        .alias("plays")
+    )
+    finding = found(clean.having(users=clean.users.join(torn, on="user_id")), "column_counts_events")
+    assert finding.figure > finding.threshold, "what is named is what is too high"
     likes = clean.events.group_by("item_id").agg((pl.len() * 3 + 1).alias("likes"))
     finding = found(clean.having(items=clean.items.join(likes, on="item_id")), "column_counts_events")
     assert (finding.severity, finding.where) == (Severity.WARNING, "items.likes")

@@ -42,6 +42,7 @@ def _table(evidence: Evidence, table: TableName, place: Ints, row: Ints, counts:
             equal = float((numbers == counts[place]).mean())
             figure = abs(rank_correlation(numbers, counts[place].astype(np.float64)))
             if equal > _EQUAL or figure > evidence.config.max_correlation:
+                counted = figure > evidence.config.max_correlation
                 shown = int(row[int(np.isfinite(numbers).argmax())])
                 yield _finding(
                     table,
@@ -53,9 +54,9 @@ def _table(evidence: Evidence, table: TableName, place: Ints, row: Ints, counts:
                     severity=Severity.ERROR if equal > _EQUAL else Severity.WARNING,
                     what=f"{table}.{name} goes with how many events each {owner} has in the whole log (rank "
                     f"correlation {figure:.2f}; equal for {percent(equal)}), so it knows the future.",
-                    measure="rank correlation with the count of events",
-                    figure=max(figure, equal),
-                    threshold=evidence.config.max_correlation if figure >= equal else _EQUAL,
+                    measure="rank correlation with the count of events" if counted else "share equal to that count",
+                    figure=figure if counted else equal,
+                    threshold=evidence.config.max_correlation if counted else _EQUAL,
                 )
         elif column.kind == Kind.TIMESTAMP and evidence.dataset.has_time:
             yield from _last_event(evidence, table, frame, name, column, place, row)
