@@ -89,6 +89,12 @@ def test_ticks_of_small_shares_differ(clean: Log) -> None:
     assert len(ticks) == len(set(ticks)), ticks
 
 
+def test_a_duration_is_named(clean: Log) -> None:
+    dataset = clean.dataset()
+    assert any(column.duration for column in dataset.schema.events.values())
+    assert "numeric, duration" in page(dataset, inspect(dataset), title="clean")
+
+
 def test_markup_in_the_data_is_text(evil: Log) -> None:
     dataset = evil.dataset()
     inspection = inspect(dataset)

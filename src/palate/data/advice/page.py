@@ -143,9 +143,9 @@ def _columns(schema: Schema, inspection: Inspection) -> str:
             missing = inspection.missing.get(f"{table}.{name}")
             quiet = ' class="quiet"' if column.role == Role.IGNORE else ""
             share = "" if missing is None else percent(missing)
+            kind = column.kind + (", duration" if column.duration else "")
             rows.append(
-                f"<tr{quiet}>{_cells((table, name, column.role, column.kind))}"
-                f'<td class="number">{escape(share)}</td></tr>'
+                f'<tr{quiet}>{_cells((table, name, column.role, kind))}<td class="number">{escape(share)}</td></tr>'
             )
     if not rows:
         return ""
