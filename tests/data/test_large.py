@@ -402,6 +402,14 @@ def test_some_members_see_each_item_when_the_whole_log_does(tmp_path: Path) -> N
         prepared.read(["3", "nobody"])
 
 
+def test_members_of_another_type_of_id_are_unknown(tmp_path: Path) -> None:
+    log = service(300, 10).with_columns(pl.col("user_id").rank("dense").cast(pl.Int64))
+    prepared = prepare(written(log, tmp_path / "data"), tmp_path / "out", SMALL)
+    assert prepared.read([1, 2]).events["user_id"].n_unique() == 2
+    with pytest.raises(UnknownMemberError, match=r"no events, e.g. u17.*are integers"):
+        prepared.read(["u17"])
+
+
 def test_parts_hold_whole_members_and_say_where_they_begin(tmp_path: Path) -> None:
     prepared = prepare(written(service(), tmp_path / "data"), tmp_path / "out", SMALL)
     assert len(prepared.log_parts) > 3

@@ -131,7 +131,7 @@ def present_queries(
         }
     )
     if user_ids is not None:
-        wanted = _as_ids(user_ids, members)
+        wanted = as_ids(user_ids, members.dtype)
         unknown = wanted.filter(~wanted.is_in(members.implode()))
         if len(unknown):
             shown = ", ".join(map(str, unknown.head(3)))
@@ -154,10 +154,11 @@ def present_queries(
     return table.with_columns(pl.lit(at, dtype=pl.Int64).alias(TIMESTAMP))
 
 
-def _as_ids(user_ids: pl.Series | Sequence[int | str], members: pl.Series) -> pl.Series:
+def as_ids(user_ids: pl.Series | Sequence[int | str], dtype: pl.DataType) -> pl.Series:
+    """Different ids of members, in the given order and the log's type; `UnknownMemberError` for those without it."""
     given = user_ids if isinstance(user_ids, pl.Series) else pl.Series([str(value) for value in user_ids])
     text = given.cast(pl.String).unique(maintain_order=True).alias(USER_ID)
-    if members.dtype == pl.String:
+    if dtype == pl.String:
         return text
     numbers = text.cast(pl.Int64, strict=False)
     if numbers.null_count():
@@ -165,7 +166,7 @@ def _as_ids(user_ids: pl.Series | Sequence[int | str], members: pl.Series) -> pl
             f"{numbers.null_count()} members have no events, e.g. {text.filter(numbers.is_null())[0]}",
             hint="the ids of this data are integers",
         )
-    return numbers
+    return numbers.unique(maintain_order=True)
 
 
 def cut_ranks(rule: SplitRule, events: int) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from palate.data.large.sort import FIRST_TIME
 from palate.data.read import reading_parquet
 from palate.data.report import Fault, Repair, Report
 from palate.data.schema import SCHEMA_FILE, Schema
+from palate.data.split import as_ids
 from palate.errors import DamagedRunError, FormatVersionError, MissingTableError, UnknownMemberError
 from palate.words import ITEM_ID, LAUNCH_TIME, USER_ID
 
@@ -124,8 +125,7 @@ class PreparedLog:
         Members without events are an `UnknownMemberError`.
         """
         first = self.log_parts[0].first_member
-        dtype = pl.Int64 if isinstance(first, int) else pl.String
-        wanted = pl.Series(USER_ID, list(members)).cast(dtype).unique().sort()
+        wanted = as_ids(members, pl.Int64() if isinstance(first, int) else pl.String()).sort()
         frames = []
         for part in self.log_parts:
             inside = wanted.filter((wanted >= part.first_member) & (wanted <= part.last_member))
