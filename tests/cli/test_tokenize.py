@@ -3,12 +3,13 @@
 import json
 from pathlib import Path
 
+import polars as pl
 import pytest
 from tests.tokens.test_merges import viewings
 from typer.testing import CliRunner
 
 from palate.cli.main import app
-from palate.errors import ConfigError, MissingTableError
+from palate.errors import ConfigError, MissingTableError, SchemaError
 
 runner = CliRunner()
 
@@ -64,6 +65,13 @@ def test_a_prepared_log_is_trained_on(folder: Path, tmp_path: Path) -> None:
     assert json.loads(result.stdout)["run"] == str(run)
     evaluated = runner.invoke(app, ["evaluate", str(run), str(folder), "--json"], catch_exceptions=False)
     assert json.loads(evaluated.stdout)["metrics"]["ndcg@10"]["value"] > 0
+    other = tmp_path / "other"
+    other.mkdir()
+    pl.read_parquet(folder / "events.parquet").drop("device").write_parquet(other / "events.parquet")
+    with pytest.raises(SchemaError, match=r"other does not have the form .* was trained on"):
+        runner.invoke(app, ["evaluate", str(run), str(other)], catch_exceptions=False)
+    again = runner.invoke(app, ["data", "prepare", str(folder), "--out", str(prepared), "--resume"])
+    assert again.exit_code == 0, "a finished preparation is opened"
     with pytest.raises(MissingTableError, match="prepared log"):
         runner.invoke(app, ["evaluate", str(run), str(prepared)], catch_exceptions=False)
 

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from palate.data import Dataset, Part, split
+from palate.cli.source import read_for
+from palate.data import Part, split
 from palate.errors import SplitError
 
 
@@ -43,7 +44,7 @@ def evaluate_command(
         raise SplitError(f"--part {part}: no such part", hint="validation or test")
     with messages.status("reading"):
         model = FoundationModel.from_pretrained(run)
-        dataset = Dataset.from_folder(data, schema=model.schema)
+        dataset = read_for(run, model.schema, data)
         division = split(dataset)
     others = {str(path): FoundationModel.from_pretrained(path).scorer(dataset) for path in compare or []}
     with messages.status("fitting baselines"):

@@ -47,7 +47,8 @@ def prepare_command(
     messages.print(str(prepared.report), markup=False, highlight=False, soft_wrap=True)
     typer.echo(
         f"{out}: {prepared.events:,} events of {prepared.members:,} members in {len(prepared.log_parts):,} "
-        f"{'part' if len(prepared.log_parts) == 1 else 'parts'}"
+        f"{'part' if len(prepared.log_parts) == 1 else 'parts'}\n"
+        f"next: palate pretrain {out} --out RUN"
     )
 
 

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from palate.cli.source import read_for
 from palate.data import Dataset
 from palate.data.table import TableName
 from palate.errors import ConfigError
@@ -48,7 +49,7 @@ def recommend_command(
         raise ConfigError(f"--out {out}: is a table of {data}", hint="name another file")
     with messages.status("reading"):
         model = FoundationModel.from_pretrained(run)
-        dataset = Dataset.from_folder(data, schema=model.schema)
+        dataset = read_for(run, model.schema, data)
     with RankingProgress(messages) as progress:
         table = model.recommend(dataset, k=k, user_ids=user or None, at=_milliseconds(at), progress=progress)
     table = with_titles(table, dataset)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from palate.data import Dataset, PreparedLog, SplitRule
-from palate.errors import StrictError
+from palate.data import Dataset, PreparedLog, Schema, SplitRule
+from palate.errors import SchemaError, StrictError
 
 if TYPE_CHECKING:
     from palate.train.log import LogInParts, WholeLog
@@ -18,7 +18,7 @@ def open_log(data: Path, split: str | None, *, strict: bool, messages: Console) 
     """Read ``data``, say what reading found, and divide it by ``split`` (a kind of `SplitRule`) or by its schema."""
     from palate.train.log import LogInParts, WholeLog
 
-    rule = None if split is None else SplitRule.parse({"kind": split}, source="--split")
+    kind = None if split is None else SplitRule.parse({"kind": split}, source="--split").kind
     if PreparedLog.is_there(data):
         prepared = PreparedLog.open(data)
         if strict and prepared.report.repairs:
@@ -28,8 +28,24 @@ def open_log(data: Path, split: str | None, *, strict: bool, messages: Console) 
             )
         messages.print(str(prepared.report), markup=False, highlight=False, soft_wrap=True)
         with messages.status("dividing the events"):
-            return LogInParts(prepared, rule)
+            return LogInParts(prepared, _with_kind(prepared.schema.split, kind))
     with messages.status("reading"):
         dataset = Dataset.from_folder(data, strict=strict)
     messages.print(str(dataset.report), markup=False, highlight=False, soft_wrap=True)
-    return WholeLog(dataset if rule is None else dataset.with_split(rule))
+    return WholeLog(dataset.with_split(_with_kind(dataset.schema.split, kind)))
+
+
+def read_for(run: Path, schema: Schema, data: Path) -> Dataset:
+    """Read ``data`` by the schema of a run; where that doesn't fit, a `SchemaError` says so."""
+    try:
+        return Dataset.from_folder(data, schema=schema)
+    except SchemaError as error:
+        raise SchemaError(
+            f"{data} does not have the form of the events that {run} was trained on: {error.message}",
+            hint="give the data that it was trained on, or later events of the same form",
+        ) from error
+
+
+def _with_kind(rule: SplitRule, kind: str | None) -> SplitRule:
+    """The schema's rule with another kind; its shares stay."""
+    return rule if kind is None else rule.model_copy(update={"kind": kind})

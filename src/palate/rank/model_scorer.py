@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import polars as pl
 import torch
@@ -9,7 +11,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from palate.data import Dataset, Role
+from palate.data import Dataset, Role, run_starts
 from palate.model import SequenceModel
 from palate.rank.history import Histories
 from palate.tokens import Tokenizer, TokenStore, assemble, pack_in_order, query_windows
@@ -65,15 +67,19 @@ class ModelScorer:
     ) -> tuple[TokenStore, NDArray[np.int64]]:
         """A store of the last rows of each query's member and one more row, which asks; and where that row is.
 
-        One event more than the context is kept, since a window's first row carries the event before it; all of them
-        where a token can be of several events. The row that asks knows the request-time fields of its event, if it is
-        ``of_event``.
+        One event more than the context is kept, since a window's first row carries the event before it; where a token
+        can be of several events, one run more, since a run has at least one token. The row that asks knows the
+        request-time fields of its event, if it is ``of_event``.
         """
         earlier = self._histories.before(queries)
-        keep = np.ones(len(earlier.row), np.bool_)
         if self._tokenizer.config.runs == "keep":
             from_end = np.repeat(np.cumsum(earlier.lengths), earlier.lengths) - np.arange(len(earlier.row))
             keep = from_end <= self._context
+        else:
+            # Runs that begin from here on, up to the query: the last row of a history is in the last of them.
+            run = np.cumsum(self._run_starts[earlier.row])
+            last = np.cumsum(earlier.lengths) - 1
+            keep = np.repeat(run[last], earlier.lengths) - run <= self._context
         asking = self._asking(queries, of_event)
         history = self._dataset.events[earlier.row[keep]]
         query = np.concatenate([earlier.query[keep], np.arange(len(queries))])
@@ -88,6 +94,13 @@ class ModelScorer:
             first=np.diff(query[order], prepend=-1) != 0,
         )
         return store, np.searchsorted(store.event, np.flatnonzero(asks))
+
+    @cached_property
+    def _run_starts(self) -> NDArray[np.bool_]:
+        """Whether each event of the dataset begins a run."""
+        starts = run_starts(self._dataset.events, self._dataset.schema, self._dataset.items)
+        starts[self._dataset.member_starts] = True
+        return starts
 
     def _asking(self, queries: pl.DataFrame, of_event: NDArray[np.bool_]) -> pl.DataFrame:
         """The rows that ask: the member, the moment, and what an event knows at its request."""

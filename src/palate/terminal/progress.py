@@ -74,6 +74,8 @@ class TerminalReporter:
     def finish(self, state: TrainingState) -> None:
         """Take the bar away."""
         self._progress.stop()
+        if state.epoch < self._epochs:
+            self._line(f"stopped early: no better validation in the last {state.since_best}")
         self._line(f"trained on {state.targets:,} targets in {duration(state.seconds)}")
 
     def __enter__(self) -> Self:

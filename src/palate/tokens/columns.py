@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from palate.config import Config
+from palate.errors import DamagedRunError
 
 COMMITTED: Final = "columns.json"
 
@@ -87,7 +88,10 @@ class Columns:
         shape, dtype = (form.rows, *form.row), np.dtype(form.dtype)
         if not prod(shape):
             return np.zeros(shape, dtype)
-        mapped = np.memmap(self._folder / f"{name}.bin", dtype=dtype, mode="r", shape=shape)
+        path, size = self._folder / f"{name}.bin", prod(shape) * dtype.itemsize
+        if not path.is_file() or path.stat().st_size < size:
+            raise DamagedRunError(f"{path} is missing or cut off", hint=f"delete {self._folder}; it is made again")
+        mapped = np.memmap(path, dtype=dtype, mode="r", shape=shape)
         plain: NDArray[Any] = mapped.view(np.ndarray)
         return plain
 

@@ -28,6 +28,9 @@ from palate.tokens.store import TokenStore
 from palate.tokens.vocabulary import Vocabulary
 from palate.words import EVENT_TYPE, FIRST_KNOWN, ITEM_ID, TIMESTAMP, USER_ID
 
+_MOST_TYPES = 1 << 15
+"""Event types that merging tells apart."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tokenizer:
@@ -358,6 +361,11 @@ def _type_codes(events: pl.DataFrame) -> tuple[list[str], NDArray[np.int64]]:
         return [UNTYPED], np.zeros(events.height, np.int64)
     types = events[EVENT_TYPE].fill_null(OTHER)
     names = types.unique().sort()
+    if len(names) > _MOST_TYPES:
+        raise ConfigError(
+            f"{len(names):,} event types can't be merged, e.g. {names[0]!r}",
+            hint="is event_type an id? Otherwise set tokenizer: {runs: keep}",
+        )
     return names.to_list(), names.search_sorted(types).to_numpy().astype(np.int64)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -59,6 +60,13 @@ class Material:
                 columns.append(_part(tokenizer, dataset, split, columns, events))
             events += dataset.events.height
         return cls.read(folder)
+
+    def digest(self) -> str:
+        """A hash of what is learned from."""
+        digest = hashlib.sha256(self.store.digest().encode())
+        for array in (self.begin, self.end):
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
 
     @classmethod
     def read(cls, folder: Path) -> Material:

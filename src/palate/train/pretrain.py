@@ -71,7 +71,7 @@ def pretrain(
         BatchPlanner(material, tokenizer, config),
         None if validation is None else validation.validator,
         checkpoints=work / "checkpoints",
-        data=material.store.digest(),
+        data=f"{material.digest()} {tokenizer.digest()}",
         reporters=(*reporters, TensorBoardReporter(work / "tensorboard")),
     )
     trainer.restore()
@@ -108,7 +108,9 @@ class _Validation:
         if held_out is None:
             return None
         dataset, division = held_out
-        store = material.store if dataset.events.height == log.events else tokenizer.encode(dataset, division)
+        # Merged runs don't end at the cut for who looks back over it: such a log is encoded again.
+        whole = dataset.events.height == log.events and tokenizer.config.runs == "keep"
+        store = material.store if whole else tokenizer.encode(dataset)
         scorer = ModelScorer(model, tokenizer, dataset, context=config.windows.context, store=store)
         validator = Validator(scorer, dataset, division, config.validation, seed=config.seed)
         return cls(dataset, division, scorer, validator)

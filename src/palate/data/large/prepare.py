@@ -50,7 +50,7 @@ def prepare(
 
     The result is what `Dataset.from_folder` would give, event by event and repair by repair, and so are the errors.
     Until it is complete it lies in a hidden folder beside ``out``; with ``resume`` a preparation that was cut off
-    goes on there, with the settings that it was started with.
+    goes on there, with the settings that it was started with; a finished one is opened.
 
     Raises `RunExistsError` where ``out`` exists, `UnfinishedRunError` where a preparation of it was cut off, and
     `DataError` where the source has changed since.
@@ -58,7 +58,8 @@ def prepare(
     data, out = Path(data), Path(out)
     work = out.parent / f".{out.name}.preparing"
     if out.exists():
-        if resume and work.exists() and PreparedLog.is_there(out):
+        if resume and PreparedLog.is_there(out):
+            # Finished before, or killed between the end and clearing up behind it.
             prepared = PreparedLog.open(out)
             remove(work)
             return prepared
