@@ -80,7 +80,7 @@ def cleaned(frame: pl.DataFrame, within: Collection[str] | None = None) -> tuple
         elif isinstance(dtype, pl.Categorical | pl.Enum):
             changes.append(column.cast(pl.String))
         elif isinstance(dtype, pl.Duration):
-            changes.append(column.dt.total_microseconds() / 1e6)
+            changes.append(column.dt.total_microseconds() * 1e-6)
     frame = frame.with_columns(changes)
     texts = [name for name, dtype in frame.schema.items() if dtype == pl.String and (within is None or name in within)]
     if not texts:
