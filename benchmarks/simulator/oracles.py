@@ -28,6 +28,7 @@ NAMES = {
     "recent_popular": "popular of 7 days at the cut",
     "popular_rolling": "popular",
     "recent_popular_rolling": "popular of 7 days",
+    "transitions": "what followed the last",
     "ease": "EASE",
     "item_knn": "item-kNN",
 }

@@ -38,6 +38,11 @@ def rolling(cls):
     )
 
 
+def settings(config):
+    """The argument of ``fit``, where there is one to give."""
+    return [] if config is None else [config]
+
+
 FOUND = baselines()
 CASES = [
     pytest.param(cls, config, id=name + (" rolling" if config else ""))
@@ -47,19 +52,21 @@ CASES = [
 
 
 def test_all_baselines_are_found():
-    assert {"Popular", "RecentPopular", "ItemKnn", "Ease"} <= set(FOUND)
+    assert {"Popular", "RecentPopular", "ItemKnn", "Ease", "Transitions"} <= set(FOUND)
 
 
 @pytest.mark.parametrize(("cls", "config"), CASES)
 def test_keeps_the_contract_with_time(cls, config, timed):
-    check(timed, cls.fit(timed, split(timed), config), lambda: cls.fit(timed, split(timed), config))
+    check(
+        timed, cls.fit(timed, split(timed), *settings(config)), lambda: cls.fit(timed, split(timed), *settings(config))
+    )
 
 
 @pytest.mark.parametrize(("cls", "config"), CASES)
 def test_keeps_the_contract_without_time_or_refuses(cls, config, ordered):
     if cls.__name__ == "RecentPopular" or config is not None:
         with pytest.raises(ConfigError, match="timestamps"):
-            cls.fit(ordered, split(ordered), config)
+            cls.fit(ordered, split(ordered), *settings(config))
     else:
         check(ordered, cls.fit(ordered, split(ordered)), lambda: cls.fit(ordered, split(ordered)))
 
@@ -91,12 +98,12 @@ def test_only_earlier_events_count(cls, config, timed):
     parts = split(timed)
     asked = queries(timed, parts, Part.TEST).sort("timestamp").head(5)
     moment = asked["timestamp"].max()
-    before = cls.fit(timed, parts, config).score(asked)
+    before = cls.fit(timed, parts, *settings(config)).score(asked)
     later = pl.col("timestamp") > moment
     changed = timed.events.with_columns(item_id=pl.when(later).then(2).otherwise("item_id"))
     other = Dataset(changed, timed.items, timed.users, timed.schema, timed.report)
     assert known_items(other).is_in(known_items(timed).implode()).all()
-    after = cls.fit(other, parts, config)
+    after = cls.fit(other, parts, *settings(config))
     kept = timed_columns(known_items(timed), after.catalogue)
     assert torch.equal(before[:, kept], after.score(asked))
 

@@ -11,8 +11,9 @@ from palate.baselines.knn import ItemKnn, ItemKnnConfig, neighbours
 from palate.baselines.matrix import HistoryMatrix, training_matrix
 from palate.baselines.popular import Popular
 from palate.baselines.select import best_on_validation
+from palate.baselines.transitions import Transitions
 from palate.data.rule import SplitRule
-from palate.data.split import Part, queries, split
+from palate.data.split import Part, is_target, queries, split
 from palate.errors import ConfigError
 from palate.evaluate.metrics import accuracy
 from palate.evaluate.ranks import ranks
@@ -62,6 +63,22 @@ def test_histories_are_the_target_events_before_the_query(timed):
         )
         assert set(catalogue.filter(pl.Series(row > 0))) == set(earlier["item_id"])
         assert set(np.unique(row)) <= {0.0, 1.0}
+
+
+def test_transitions_count_what_followed(timed):
+    division = split(timed)
+    scorer = Transitions.fit(timed, division)
+    asked = queries(timed, division, Part.TEST)[::7]
+    scores = scorer.score(asked).numpy()
+    targets = timed.events.with_row_index("row").filter(
+        pl.Series(is_target(timed)) & timed.events["item_id"].is_in(scorer.catalogue.implode())
+    )
+    learned = targets.filter(pl.Series(division.part == Part.TRAIN).gather(targets["row"]))
+    for row, query in zip(scores, asked.iter_rows(named=True), strict=True):
+        own = targets.filter((pl.col("user_id") == query["user_id"]) & (pl.col("row") < query["query"]))["item_id"]
+        pairs = learned.select("item_id", after=pl.col("item_id").shift(-1).over("user_id"))
+        followed = pairs.filter(pl.col("item_id") == (own[-1] if len(own) else None))["after"].drop_nulls().to_list()
+        assert np.floor(row).tolist() == [followed.count(item) for item in scorer.catalogue]
 
 
 def test_training_matrix_holds_the_training_part_alone(timed):
@@ -134,6 +151,7 @@ def test_size_decides(timed, ordered):
         "recent_popular",
         "popular_rolling",
         "recent_popular_rolling",
+        "transitions",
         "ease",
     ]
-    assert list(standard(ordered, split(ordered))) == ["popular", "ease"]
+    assert list(standard(ordered, split(ordered))) == ["popular", "transitions", "ease"]

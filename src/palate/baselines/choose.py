@@ -9,6 +9,7 @@ from palate.baselines.knn import ItemKnn
 from palate.baselines.matrix import target_columns
 from palate.baselines.popular import Popular, PopularConfig
 from palate.baselines.recent import RecentPopular, RecentPopularConfig
+from palate.baselines.transitions import Transitions
 from palate.data.dataset import Dataset
 from palate.data.split import Part, Split
 from palate.rank.catalogue import known_items
@@ -30,8 +31,8 @@ def choose(dataset: Dataset, split: Split, *, memory: int = EASE_MEMORY) -> Ease
 def standard(dataset: Dataset, split: Split) -> dict[str, Scorer]:
     """The baselines to show beside a model, fitted, by the name they have in tables.
 
-    ``popular``, and ``ease`` or ``item_knn`` by size. With time also ``recent_popular``, and both popularity baselines
-    rolling on to each query's moment.
+    ``popular``, ``transitions``, and ``ease`` or ``item_knn`` by size. With time also ``recent_popular``, and both
+    popularity baselines rolling on to each query's moment.
     """
     personal = choose(dataset, split)
     name = "ease" if isinstance(personal, Ease) else "item_knn"
@@ -42,4 +43,4 @@ def standard(dataset: Dataset, split: Split) -> dict[str, Scorer]:
             "popular_rolling": Popular.fit(dataset, split, PopularConfig(rolling=True)),
             "recent_popular_rolling": RecentPopular.fit(dataset, split, RecentPopularConfig(rolling=True)),
         }
-    return found | {name: personal}
+    return found | {"transitions": Transitions.fit(dataset, split), name: personal}

@@ -33,6 +33,7 @@ NAMES = {
     "recent_popular": "popular of 7 days, frozen",
     "popular_rolling": "popular, rolling",
     "recent_popular_rolling": "popular of 7 days, rolling",
+    "transitions": "what followed the last",
     "ease": "EASE",
     "item_knn": "item-kNN",
 }
