@@ -23,10 +23,15 @@ from palate.simulate import Oracle, SimulationConfig, simulate
 from palate.terminal.progress import RankingProgress, TerminalReporter, duration
 from palate.tokens import PackConfig
 from palate.train import PretrainConfig, ValidationConfig, measure, pretrain
+from palate.train.config import OptimizerConfig
 from palate.train.state import TrainingState
 from palate.words import EVENT_TYPE, EVENT_VALUE, ITEM_ID, QUERY, RANK, TIMESTAMP, USER_ID
 
-SETTINGS = PretrainConfig(packing=PackConfig(batch_tokens=512), validation=ValidationConfig(patience=4))
+SETTINGS = PretrainConfig(
+    packing=PackConfig(batch_tokens=512),
+    optimizer=OptimizerConfig(learning_rate=5e-3),
+    validation=ValidationConfig(patience=4),
+)
 NAMES = {
     "oracle": "oracle (knows the truth)",
     "popular": "popular, frozen",
