@@ -12,6 +12,7 @@ from palate.data.advice import AdviceConfig, Evidence, Finding, PartFigures, adv
 from palate.data.advice.wording import moment_text
 from palate.data.dataset import Dataset
 from palate.data.schema import Role
+from palate.data.table import TableName
 from palate.words import EVENT_TYPE, ITEM_ID
 
 _QUANTILES = {"p10": 0.1, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p90": 0.9, "p99": 0.99}
@@ -143,10 +144,12 @@ def _event_types(evidence: Evidence) -> tuple[EventType, ...]:
 
 def _missing(dataset: Dataset) -> dict[str, float]:
     shares: dict[str, float] = {}
-    for table, frame in (("events", dataset.events), ("items", dataset.items), ("users", dataset.users)):
+    tables: dict[TableName, pl.DataFrame | None]
+    tables = {"events": dataset.events, "items": dataset.items, "users": dataset.users}
+    for table, frame in tables.items():
         if frame is None:
             continue
-        described = dataset.schema.columns(table)  # type: ignore[arg-type]
+        described = dataset.schema.columns(table)
         for name in frame.columns:
             ignored = name in described and described[name].role == Role.IGNORE
             if frame[name].null_count() and not ignored:

@@ -6,9 +6,7 @@ finds everything. ``manifest.json`` lists the SHA-256 of every file, so that lat
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from palate.errors import DamagedRunError, FormatVersionError, RunExistsError
+from palate.files import flush, sha256
 
 MANIFEST: Final = "manifest.json"
 
@@ -40,10 +39,10 @@ def whole_folder(target: Path, *, format_version: int) -> Iterator[Path]:
         yield aside
         _write_manifest(aside, format_version)
         for path in aside.rglob("*"):
-            _flush(path)
-        _flush(aside)
+            flush(path)
+        flush(aside)
         aside.rename(target)
-        _flush(target.parent)
+        flush(target.parent)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
@@ -69,7 +68,7 @@ def verify(folder: Path, *, format_version: int) -> None:
         path = folder / name
         if not path.is_file():
             raise DamagedRunError(f"{path} is missing", hint="restore the folder from a copy, or train again")
-        if _hash(path) != expected:
+        if sha256(path) != expected:
             raise DamagedRunError(
                 f"{path} is not the file that was written (another hash)",
                 hint="restore the folder from a copy, or train again",
@@ -77,19 +76,6 @@ def verify(folder: Path, *, format_version: int) -> None:
 
 
 def _write_manifest(folder: Path, format_version: int) -> None:
-    files = {str(path.relative_to(folder)): _hash(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    files = {str(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
     content = {"format_version": format_version, "files": files}
     (folder / MANIFEST).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from palate.data.schema import Schema
-from palate.errors import ConfigError
+from palate.files import must_be_free, new_folder
 from palate.simulate.block import Service, make_service
 from palate.simulate.config import SimulationConfig
 from palate.simulate.filter import FilterConfig, FilterOracle
@@ -148,37 +145,17 @@ def simulate_to(
     Writes what `Simulation.write` writes, byte for byte; without ``truth`` no truth. See `simulate` for
     ``processes``. Raises `ConfigError` where the folder exists and is not empty.
     """
-    _must_be_free(Path(folder))
+    must_be_free(Path(folder))
     service = make_service(config)
     made = shards(service, truth=truth, processes=processes)
     return _write(service, made, Path(folder), truth=truth, progress=progress)
-
-
-def _must_be_free(target: Path) -> None:
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ConfigError(f"{target}: already exists", hint="name another folder, or delete this one")
-
-
-@contextmanager
-def _aside(target: Path) -> Iterator[Path]:
-    """A folder that takes its final name when all went well, and else is gone."""
-    _must_be_free(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        aside.chmod(0o755)
-        yield aside
-        aside.replace(target)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
 
 
 def _write(service: Service, made: Iterable[Shard], target: Path, *, truth: bool, progress: Progress | None) -> Written:
     config = service.config
     counts = dict.fromkeys(EVENT_TYPES, 0)
     done = 0
-    with _aside(target) as aside:
+    with new_folder(target) as aside:
         folder = aside / "truth"
         if truth:
             folder.mkdir()

@@ -90,7 +90,8 @@ class Tokenizer:
 
     @classmethod
     def fit_parts(cls, parts: Callable[[], Iterable[tuple[Dataset, Split]]], config: TokenizerConfig) -> Tokenizer:
-        """The same for a log in parts, each of whole members; ``parts`` is gone through twice with merging, else once.
+        """The same for a log in parts, each of whole members; ``parts`` is gone through twice with
+        merging, else once; beside that its first part is looked at.
 
         The parts have one schema and one items table. Raises `SplitError` where no part has a training target, and
         `ConfigError` where runs are merged while the schema makes targets of events within them, or with fewer actions

@@ -148,9 +148,10 @@ def _records(folder: Path, names: tuple[str, ...], config: ConvertConfig) -> dic
 
 def _table_of_record(record: Record) -> TableName | None:
     called = f"{record.name} {record.path.stem}".lower()
-    for table, word in (("events", "interaction"), ("items", "item"), ("users", "user")):
+    words: dict[TableName, str] = {"events": "interaction", "items": "item", "users": "user"}
+    for table, word in words.items():
         if word in called:
-            return table  # type: ignore[return-value]
+            return table
     return _table_of("", tuple(field.name for field in record.fields))
 
 

@@ -10,7 +10,8 @@ from typing import Final
 from palate.data.dataset import Dataset
 from palate.data.foreign import personalize_out, recbole_out
 from palate.data.foreign.tally import Tally
-from palate.data.foreign.write import Conversion, new_folder
+from palate.data.foreign.write import Conversion
+from palate.files import new_folder
 
 
 class Target(StrEnum):

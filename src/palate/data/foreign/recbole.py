@@ -86,8 +86,9 @@ def read_recbole(
     events = _events(_named(inter, _event_names(inter, user, item, config), findings), findings, progress)
     tables: dict[TableName, pl.DataFrame | None] = {"items": None, "users": None}
     stated: dict[TableName, dict[str, Column]] = {}
-    for table, id_name, column in (("items", ITEM_ID, item), ("users", USER_ID, user)):
-        file = _file(folder, names, table)  # type: ignore[arg-type]
+    ids: dict[TableName, tuple[str, str]] = {"items": (ITEM_ID, item), "users": (USER_ID, user)}
+    for table, (id_name, column) in ids.items():
+        file = _file(folder, names, table)
         if file is None:
             continue
         if column not in file.types:

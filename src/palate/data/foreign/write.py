@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -18,7 +15,7 @@ from palate.data.foreign.contents import Contents
 from palate.data.foreign.tally import Tally
 from palate.data.report import Findings
 from palate.data.schema import SCHEMA_FILE, Role, Schema
-from palate.errors import ConfigError
+from palate.files import new_folder
 
 _ROW_GROUP: Final = 1 << 20
 
@@ -47,23 +44,6 @@ class Conversion:
     def to_dict(self) -> dict[str, object]:
         """Plain values, for JSON."""
         return {**asdict(self), "folder": str(self.folder), "repairs": list(self.repairs), "notes": list(self.notes)}
-
-
-@contextmanager
-def new_folder(target: Path) -> Iterator[Path]:
-    """Give a folder to write into; on leaving, move it to ``target``, which must not exist or be empty."""
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ConfigError(f"{target}: already exists and is not empty", hint="name another folder, or delete this one")
-    target = target.resolve()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        aside.chmod(0o755)
-        yield aside
-        aside.replace(target)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
 
 
 def write_contents(contents: Contents, target: Path, *, source: str, findings: Findings, strict: bool) -> Conversion:

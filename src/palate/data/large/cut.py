@@ -17,9 +17,10 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from palate.data.large.frames import batch_rows, read_frames, regular
-from palate.data.large.journal import Journal, Line, sha256, whole_file
+from palate.data.large.journal import Journal, Line, whole_file
 from palate.data.large.parallel import Progress, as_completed
 from palate.data.large.sort import sorted_path
+from palate.files import sha256
 from palate.words import TIMESTAMP, USER_ID
 
 STAGE: Final = "writing the parts"

@@ -6,7 +6,6 @@ the line finds the file. A line that was cut off while it was written is as good
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -14,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
+
+from palate.files import flush
 
 JOURNAL: Final = "journal.jsonl"
 _PARTIAL: Final = ".partial"
@@ -78,22 +79,7 @@ def tuples(content: Line) -> Line:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
 
 
-def flush(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def remove(folder: Path) -> None:
     """Delete a folder where it exists."""
     if folder.exists():
         shutil.rmtree(folder)
-
-
-def sha256(path: Path) -> str:
-    """The hash of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

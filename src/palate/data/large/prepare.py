@@ -17,7 +17,7 @@ from palate.data.convert import refuse_lost
 from palate.data.large.config import PrepareConfig
 from palate.data.large.cut import write_parquet, write_parts
 from palate.data.large.decide import Decisions, convert_described, decide, event_forms, note_source
-from palate.data.large.journal import Journal, Line, flush, remove, sha256
+from palate.data.large.journal import Journal, Line, remove
 from palate.data.large.memory import partitions, piece_rows
 from palate.data.large.parallel import Progress, no_progress
 from palate.data.large.prepared import FORMAT, ITEMS, MANIFEST, REPORT, SEEN, USERS, PreparedLog, report_content
@@ -31,6 +31,7 @@ from palate.data.report import Findings, Report
 from palate.data.schema import SCHEMA_FILE, Schema
 from palate.data.table import Table
 from palate.errors import DataError, PalateError, RunExistsError, UnfinishedRunError
+from palate.files import flush, sha256
 from palate.words import EVENT_ID, USER_ID
 
 _RESULT = "result"

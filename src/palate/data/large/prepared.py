@@ -12,13 +12,13 @@ from typing import Any, Final
 import polars as pl
 
 from palate.data.dataset import Dataset
-from palate.data.large.journal import sha256
 from palate.data.large.sort import FIRST_TIME
 from palate.data.read import reading_parquet
 from palate.data.report import Fault, Repair, Report
 from palate.data.schema import SCHEMA_FILE, Schema
 from palate.data.split import as_ids
 from palate.errors import DamagedRunError, FormatVersionError, MissingTableError, UnknownMemberError
+from palate.files import sha256
 from palate.words import ITEM_ID, LAUNCH_TIME, USER_ID
 
 FORMAT: Final = 1
