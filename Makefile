@@ -42,7 +42,6 @@ bench-windows: $(INSTALLED)  ## Very long histories: every window against the la
 	$(BIN)/python benchmarks/windows/bench.py --json benchmarks/windows/metrics.json
 
 bench-simulator: $(INSTALLED)  ## Both oracles on the simulated service, and a critic who tells it from real data.
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python benchmarks/simulator/oracles.py
 	$(BIN)/python benchmarks/simulator/critic.py
 

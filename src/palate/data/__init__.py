@@ -1,6 +1,6 @@
 """Reading, checking, describing and dividing event logs."""
 
-from palate.data.adjacent import run_starts
+from palate.data.adjacent import run_starts, session_starts
 from palate.data.availability import AVAILABLE_FROM, available_from
 from palate.data.codes import repeats
 from palate.data.dataset import Dataset
@@ -52,6 +52,7 @@ __all__ = [
     "queries",
     "repeats",
     "run_starts",
+    "session_starts",
     "split",
     "split_parts",
     "stable_hash",

@@ -1,4 +1,4 @@
-"""Runs: neighbouring events of a member that belong together, such as the parts of one viewing."""
+"""Neighbouring events of a member that belong together: runs, such as the parts of one viewing, and sessions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy.typing as npt
 import polars as pl
 
 from palate.data.schema import Role, Schema
-from palate.words import GROUP_ID, ITEM_ID, TIMESTAMP, USER_ID
+from palate.words import GROUP_ID, ITEM_ID, SESSION_ID, TIMESTAMP, USER_ID
 
 
 def run_starts(events: pl.DataFrame, schema: Schema, items: pl.DataFrame | None) -> npt.NDArray[np.bool_]:
@@ -23,6 +23,23 @@ def run_starts(events: pl.DataFrame, schema: Schema, items: pl.DataFrame | None)
         time = events[TIMESTAMP]
         pause = time - (time + _durations(events, schema)).shift()
         same &= pause <= round(schema.runs.gap_seconds * 1000)
+    return ~same.fill_null(False).to_numpy()
+
+
+def session_starts(events: pl.DataFrame, schema: Schema) -> npt.NDArray[np.bool_]:
+    """Whether each event begins a session, ``[events]``; the events come member by member, in order.
+
+    A session has one ``session_id`` where there is such a column; else it goes on while the pause since the end of the
+    event before is at most ``schema.session_gap_seconds``. Without time and ids all of a member's events are one.
+    """
+    user = events[USER_ID]
+    same = user == user.shift()
+    if SESSION_ID in events.columns:
+        session = events[SESSION_ID]
+        same &= session.eq_missing(session.shift())
+    elif TIMESTAMP in events.columns:
+        time = events[TIMESTAMP]
+        same &= time - (time + _durations(events, schema)).shift() <= round(schema.session_gap_seconds * 1000)
     return ~same.fill_null(False).to_numpy()
 
 

@@ -1,6 +1,32 @@
-"""The model: embed, attend, score; losses."""
+"""The model: tower, encoder, heads; losses."""
 
-from palate.model.config import EncoderConfig, ModelConfig, SasRecConfig, TransformerConfig
-from palate.model.model import SequenceModel, build_model
+from palate.model.config import (
+    EncoderConfig,
+    IntentConfig,
+    ModelConfig,
+    NextConfig,
+    ObjectiveConfig,
+    PresentationConfig,
+    SasRecConfig,
+    TowerConfig,
+    TransformerConfig,
+)
+from palate.model.model import Losses, SequenceModel, Shape, build_model
+from palate.model.tower import ItemTables
 
-__all__ = ["EncoderConfig", "ModelConfig", "SasRecConfig", "SequenceModel", "TransformerConfig", "build_model"]
+__all__ = [
+    "EncoderConfig",
+    "IntentConfig",
+    "ItemTables",
+    "Losses",
+    "ModelConfig",
+    "NextConfig",
+    "ObjectiveConfig",
+    "PresentationConfig",
+    "SasRecConfig",
+    "SequenceModel",
+    "Shape",
+    "TowerConfig",
+    "TransformerConfig",
+    "build_model",
+]

@@ -1,4 +1,4 @@
-"""Settings of the model: one of two encoders between one embedder and one output."""
+"""Settings of the model: tower, encoder, heads, and what they are trained for."""
 
 from __future__ import annotations
 
@@ -38,6 +38,8 @@ class TransformerConfig(EncoderConfig):
     """Width of the feed-forward layer, as a multiple of D (rounded up to a multiple of 16)."""
     time_buckets: int = Field(default=64, ge=2)
     """Buckets of the logarithm of the gap between two moments."""
+    time_bias: bool = True
+    """Whether attention knows how long ago things were."""
 
 
 class SasRecConfig(EncoderConfig):
@@ -48,11 +50,71 @@ class SasRecConfig(EncoderConfig):
     """Width of the feed-forward layer, as a multiple of D."""
 
 
+class TowerConfig(Config):
+    """How items are known."""
+
+    metadata: bool = True
+    """By what they are, beside their id; where items have metadata."""
+    metadata_width: int = Field(default=16, ge=1)
+    """Width of the embedding of each column of metadata."""
+    metadata_dropout: Probability = 0.1
+    """Share of those numbers that is dropped in training."""
+    id_dropout: Probability = 0.1
+    """Share of the items that each step of training treats as new: known by their metadata, with no event yet."""
+    ages: bool = True
+    """A bias of an item's age: time since launch, events before, and recent events; where events have time."""
+
+
+class IntentConfig(Config):
+    """Heads that predict what is wanted, before which item it is."""
+
+    heads: tuple[str, ...] | None = None
+    """Names of columns to predict: of items, or post-action ones of events; ``familiar`` and ``release`` are derived.
+    None: what the data offer."""
+    most_values: int = Field(default=100, ge=2)
+    """A column with more values is no head of its own accord."""
+    feed: Literal["attention", "none"] = "attention"
+    """How predictions reach the item: through an attention that makes one intent of them; or not at all."""
+    width: int = Field(default=32, ge=1)
+    """Width of the embedding of an intent."""
+    horizon: Literal["session", "target"] = "session"
+    """What a label is made of: the target and the rest of its session, or the target alone."""
+
+
+class NextConfig(Config):
+    """Predicting further than the next target."""
+
+    n: int = Field(default=0, ge=0)
+    """Targets that are predicted, the next one included; 0 or 1: only the next."""
+    share: float = Field(default=0.25, gt=0, le=1)
+    """Share of the rows that also learn one of their later targets, another one each step."""
+
+
+class PresentationConfig(Config):
+    """Correction for what was shown where."""
+
+    share: float = Field(default=1.0, gt=0, le=1)
+    """What of the loss of a target that was chosen among shown items is its choice among them; the rest is its choice
+    among all."""
+    places: int = Field(default=20, ge=2)
+    """Places that have a propensity; items further behind are left out."""
+    least_propensity: float = Field(default=0.1, gt=0, le=1)
+    """The propensity of a place counts at least so much, against that of the first."""
+
+
 class ModelConfig(Config):
     """The whole network."""
 
     encoder: Annotated[TransformerConfig | SasRecConfig, Field(discriminator="kind")] = TransformerConfig()
     """Between the embedder and the output."""
+    tower: TowerConfig = TowerConfig()
+    """How items are known."""
+    intents: IntentConfig | None = IntentConfig()
+    """What is predicted before the item; none: nothing."""
+    next: NextConfig = NextConfig()
+    """How far is looked."""
+    presentation: PresentationConfig | None = None
+    """Correction for what was shown where, for targets with impressions; none: every choice is one among all."""
     field_width: int = Field(default=16, ge=1)
     """Width of the embedding of each field but the item."""
     hidden_rows: Probability = 0.1
@@ -61,3 +123,12 @@ class ModelConfig(Config):
     """Start the bias of each item at the logarithm of its share of the training events."""
     logit_bytes: int = Field(default=16 * 2**20, ge=1)
     """Memory for logits at any moment of training, in bytes."""
+
+
+class ObjectiveConfig(Config):
+    """What the losses count."""
+
+    intents: float = Field(default=0.1, ge=0)
+    """Weight of the mean loss of the heads against that of the item."""
+    next: float = Field(default=0.5, ge=0)
+    """Weight of a later target against a next one."""

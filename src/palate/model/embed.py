@@ -37,39 +37,18 @@ class FieldEmbedding(nn.Module):
 
 
 class EventEmbedder(nn.Module):
-    """All fields, each with its own embedding, concatenated and projected.
+    """All fields, each with its own embedding, concatenated and projected; the first spec is the item's."""
 
-    The item's table is the model's, which the output shares; the first spec is the item's.
-    """
-
-    def __init__(self, specs: Sequence[FieldSpec], *, width: int, field_width: int, hidden_rows: float) -> None:
+    def __init__(self, specs: Sequence[FieldSpec], *, width: int, field_width: int) -> None:
         super().__init__()
-        self.hidden_rows = hidden_rows
         self.fields = nn.ModuleList(FieldEmbedding(spec, field_width) for spec in specs[1:])
         self.project = nn.Linear(width + field_width * len(self.fields), width)
-        self.register_buffer("hides", _hiding(specs), persistent=False)
-        self.hides: Int32[Tensor, "2 F"]
-        self.register_buffer("hides_value", _hiding_values(specs), persistent=False)
-        self.hides_value: Float[Tensor, "2 N"]
 
-    def forward(self, batch: Batch, items: Float[Tensor, "I D"]) -> Float[Tensor, "T D"]:
-        """Embed every row; ``items`` has a row for each of the I item indices."""
-        ids, values = self._hide(batch) if self.training and self.hidden_rows else (batch.ids, batch.values)
-        parts = [F.embedding(ids[:, 0], items)]
-        parts += [field(ids, values) for field in self.fields]
+    def forward(self, batch: Batch, items: Float[Tensor, "T D"]) -> Float[Tensor, "T D"]:
+        """Embed every row; ``items`` are the embeddings of the items that the rows carry."""
+        parts = [items, *(field(batch.ids, batch.values) for field in self.fields)]
         embedded: Tensor = self.project(torch.cat(parts, dim=-1))
         return embedded
-
-    def _hide(self, batch: Batch) -> tuple[Int32[Tensor, "T F"], Float[Tensor, "T N"]]:
-        """Replace one side of random rows by unknown, so that unknown has a meaning when it is met."""
-        hidden = torch.rand(len(batch.ids), 2, device=batch.ids.device) < self.hidden_rows
-        ids, values = batch.ids, batch.values
-        for side in range(2):
-            rows = hidden[:, side, None]
-            # What is padding stays padding: it says that there is nothing, not that it is unknown.
-            ids = torch.where(rows & (self.hides[side] > 0) & (ids != PADDING), UNKNOWN, ids)
-            values = torch.where(rows & (self.hides_value[side] > 0), 0.0, values)
-        return ids, values
 
 
 class ItemEmbedder(nn.Module):
@@ -79,10 +58,35 @@ class ItemEmbedder(nn.Module):
         super().__init__()
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, batch: Batch, items: Float[Tensor, "I D"]) -> Float[Tensor, "T D"]:
-        """Embed every row; ``items`` has a row for each of the I item indices."""
-        embedded: Tensor = self.dropout(F.embedding(batch.ids[:, 0], items) * items.shape[1] ** 0.5)
+    def forward(self, batch: Batch, items: Float[Tensor, "T D"]) -> Float[Tensor, "T D"]:
+        """Embed every row; ``items`` are the embeddings of the items that the rows carry."""
+        embedded: Tensor = self.dropout(items * items.shape[1] ** 0.5)
         return embedded
+
+
+class HiddenRows(nn.Module):
+    """Replaces one side of random rows by unknown in training, so that unknown has a meaning when it is met."""
+
+    def __init__(self, specs: Sequence[FieldSpec], share: float) -> None:
+        super().__init__()
+        self.share = share
+        self.register_buffer("hides", _hiding(specs), persistent=False)
+        self.hides: Int32[Tensor, "2 F"]
+        self.register_buffer("hides_value", _hiding_values(specs), persistent=False)
+        self.hides_value: Float[Tensor, "2 N"]
+
+    def forward(self, batch: Batch) -> Batch:
+        """The batch with less to see."""
+        if not self.training or not self.share:
+            return batch
+        hidden = torch.rand(len(batch.ids), 2, device=batch.ids.device) < self.share
+        ids, values = batch.ids, batch.values
+        for side in range(2):
+            rows = hidden[:, side, None]
+            # What is padding stays padding: it says that there is nothing, not that it is unknown.
+            ids = torch.where(rows & (self.hides[side] > 0) & (ids != PADDING), UNKNOWN, ids)
+            values = torch.where(rows & (self.hides_value[side] > 0), 0.0, values)
+        return batch._replace(ids=ids, values=values)
 
 
 def _hiding(specs: Sequence[FieldSpec]) -> Int32[Tensor, "2 F"]:

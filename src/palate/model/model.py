@@ -1,83 +1,196 @@
-"""The model: embed each row, encode it with what came before, score every item."""
+"""The model: embed each row, encode it with what came before, predict intents, score every item."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from palate.model.config import ModelConfig, TransformerConfig
-from palate.model.embed import EventEmbedder, ItemEmbedder
-from palate.model.loss import softmax_loss
+from palate.model.ahead import Ahead
+from palate.model.config import ModelConfig, ObjectiveConfig, TransformerConfig
+from palate.model.embed import EventEmbedder, HiddenRows, ItemEmbedder
+from palate.model.intents import IntentHeads, Intents, sequences
+from palate.model.loss import Choices, Mixture, mixed_softmax_loss, reference_scores
+from palate.model.presentation import Presentation
 from palate.model.sasrec import SasRec
+from palate.model.tower import ItemTables, ItemTower, MixedTable, point
 from palate.model.transformer import Transformer
-from palate.tokens.batch import Batch, FieldSpec
+from palate.tokens.batch import Batch, Catalogue, FieldSpec, HeadSpec, MetadataSpec
 from palate.words import FIRST_KNOWN
 
 
+class Losses(NamedTuple):
+    """Sums over the targets of a batch, weighted."""
+
+    total: Float[Tensor, ""]
+    """What is descended."""
+    item: Float[Tensor, ""]
+    """That of the next items; detached."""
+
+
+class Shape(NamedTuple):
+    """What a model has to fit: its data."""
+
+    fields: Sequence[FieldSpec]
+    metadata: Sequence[MetadataSpec]
+    heads: Sequence[HeadSpec]
+    has_time: bool
+
+
 class SequenceModel(nn.Module):
-    """Embedder, encoder, and an output that shares the item table.
+    """Tower, embedder, encoder, heads.
 
     ``V`` counts the items without the reserved indices: column v of a score matrix is item index v + 2.
     """
 
     def __init__(
         self,
+        tower: ItemTower,
+        hide: HiddenRows | None,
         embed: EventEmbedder | ItemEmbedder,
         encode: Transformer | SasRec,
-        items: nn.Parameter,
         *,
+        intents: IntentHeads | None,
+        ahead: Ahead | None,
+        presentation: Presentation | None,
         logit_bytes: int,
     ) -> None:
         super().__init__()
+        self.tower = tower
+        self.hide = hide
         self.embed = embed
         self.encode = encode
-        self.items = items
-        self.item_bias = nn.Parameter(torch.zeros(len(items) - FIRST_KNOWN))
+        self.intents = intents
+        self.ahead = ahead
+        self.presentation = presentation
         self.logit_bytes = logit_bytes
 
-    def forward(self, batch: Batch) -> Float[Tensor, "T D"]:
-        """The state of every row; in padding it has no meaning."""
-        state: Tensor = self.encode(self.embed(batch, self.items), batch)
+    def forward(self, batch: Batch, catalogue: Catalogue, tables: ItemTables) -> Float[Tensor, "T D"]:
+        """The state of every row, before its intents; in padding it has no meaning."""
+        batch = batch if self.hide is None else self.hide(batch)
+        items = self.tower.inputs(tables, catalogue, batch.ids[:, 0], batch.key_time)
+        state: Tensor = self.encode(self.embed(batch, items), batch)
         return state
 
-    def loss(self, batch: Batch) -> Float[Tensor, ""]:
-        """The sum of -ln p(target | row) over the batch's targets, among the items of each row's moment."""
+    def loss(self, batch: Batch, catalogue: Catalogue, objective: ObjectiveConfig) -> Losses:
+        """The losses of the batch's targets, each among the items of its row's moment."""
+        tables = self.tower(catalogue)
         rows = batch.target.nonzero()[:, 0]
-        return softmax_loss(
-            self(batch)[rows],
-            self.items[FIRST_KNOWN:],
-            self.item_bias,
-            batch.target[rows] - FIRST_KNOWN,
-            batch.available[rows] - FIRST_KNOWN,
-            logit_bytes=self.logit_bytes,
-        )
+        state = self(batch, catalogue, tables)[rows]
+        weight, target = batch.weight[rows], batch.target[rows] - FIRST_KNOWN
+        available = batch.available[rows].long() - FIRST_KNOWN
+        points, moment = torch.unique(point(catalogue, batch.query_time[rows]), return_inverse=True)
+        table = self.tower.output(tables, catalogue, points)
+        sequence = sequences(batch)[rows]
+        further = torch.zeros((), device=state.device)
+        if self.intents is not None:
+            intents = self.intents(state)
+            labels = self.intents.labels(batch, catalogue, rows, sequence)
+            further = further + objective.intents * self.intents.loss(intents, labels, weight)
+            state = intents.state
+        among_all = weight
+        if self.presentation is not None:
+            chosen, loss = self._among_shown(state, table, moment, batch.shown[rows], target)
+            share = self.presentation.share
+            further = further + share * (loss * weight[chosen]).sum()
+            among_all = weight.clone()
+            among_all[chosen] *= 1 - share
+        choices = Choices(target, available, among_all)
+        item = self._among_all(state, table, moment, choices)
+        if self.ahead is not None:
+            later = self.ahead.draw(sequence)
+            # What does not exist yet can't be looked for.
+            exists = target[later.target] < available[later.row]
+            row, offset, then = (each[exists] for each in later)
+            states = self.ahead(state[row], offset)
+            choices = Choices(target[then], available[row], weight[then])
+            further = further + objective.next * self._among_all(states, table, moment[row], choices)
+        return Losses(item + further, item.detach())
 
-    def scores(self, state: Float[Tensor, "Q D"]) -> Float[Tensor, "Q V"]:
-        """The score of every item, as the loss sees it, without masks."""
-        return torch.addmm(self.item_bias, state, self.items[FIRST_KNOWN:].T)
+    def scores(
+        self, state: Float[Tensor, "Q D"], catalogue: Catalogue, tables: ItemTables, moment: Int64[Tensor, "Q"]
+    ) -> Float[Tensor, "Q V"]:
+        """The score of every item at each row's ``moment`` in milliseconds, as the loss sees it, without masks.
+
+        ``state`` is that behind the intents: `intents` of `forward`'s.
+        """
+        points, own = torch.unique(point(catalogue, moment), return_inverse=True)
+        table = self.tower.output(tables, catalogue, points)
+        return reference_scores(state, table.id, table.id_bias, own, _mixture(table), table.bias)
+
+    def predict_intents(self, state: Float[Tensor, "Q D"], without: int | None = None) -> Intents | None:
+        """What the heads say of a state, and the state behind them; none where there are no heads."""
+        return None if self.intents is None else self.intents(state, without)
 
     def start_at_popularity(self, counts: Int64[Tensor, "V"]) -> None:
         """Set the item bias to the logarithm of the share of the training events."""
         share = (counts.double() + 1) / (counts.sum() + len(counts))
         with torch.no_grad():
-            self.item_bias.copy_(share.log() - share.log().mean())
+            self.tower.id_bias.copy_(share.log() - share.log().mean())
+
+    def _among_all(self, state: Tensor, table: MixedTable, moment: Tensor, choices: Choices) -> Float[Tensor, ""]:
+        return mixed_softmax_loss(
+            state, table.id, table.id_bias, moment, _mixture(table), table.bias, choices, logit_bytes=self.logit_bytes
+        )
+
+    def _among_shown(
+        self,
+        state: Tensor,
+        table: MixedTable,
+        moment: Tensor,
+        shown: Tensor,
+        target: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Which rows were chosen among shown items, and the loss of each such choice."""
+        assert self.presentation is not None
+        rows = (shown > 0).any(1).nonzero()[:, 0]
+        there = shown[rows] >= FIRST_KNOWN
+        item = (shown[rows].long() - FIRST_KNOWN).clamp(min=0)
+        own, u = state[rows].unsqueeze(-1), moment[rows, None]
+        scores = (F.embedding(item, table.id) @ own)[..., 0] + table.id_bias[item]
+        if table.meta is not None and table.meta_bias is not None and table.gate is not None:
+            other = (F.embedding(item, table.meta) @ own)[..., 0] + table.meta_bias[item]
+            scores = torch.lerp(other, scores, table.gate[u, item])
+        if table.bias is not None:
+            scores = scores + table.bias[u, item]
+        chosen = there & (item == target[rows, None])
+        return rows, self.presentation.losses(scores, there, chosen)
 
 
-def build_model(config: ModelConfig, specs: Sequence[FieldSpec], *, context: int, has_time: bool) -> SequenceModel:
-    """The model of a configuration, for these fields; its weights come from torch's random state."""
-    encoder = config.encoder
-    items = nn.Parameter(torch.randn(specs[0].size, encoder.width) * 0.02)
+def _mixture(table: MixedTable) -> Mixture | None:
+    if table.meta is None or table.meta_bias is None or table.gate is None:
+        return None
+    return Mixture(table.meta, table.meta_bias, table.gate)
+
+
+def build_model(config: ModelConfig, shape: Shape, *, context: int) -> SequenceModel:
+    """The model of a configuration, for these data; its weights come from torch's random state."""
+    encoder, width = config.encoder, config.encoder.width
+    tower = ItemTower(config.tower, shape.metadata, size=shape.fields[0].size, width=width, has_time=shape.has_time)
+    hide: HiddenRows | None = None
     embed: EventEmbedder | ItemEmbedder
     encode: Transformer | SasRec
     if isinstance(encoder, TransformerConfig):
-        embed = EventEmbedder(
-            specs, width=encoder.width, field_width=config.field_width, hidden_rows=config.hidden_rows
-        )
-        encode = Transformer(encoder, context=context, has_time=has_time)
+        hide = HiddenRows(shape.fields, config.hidden_rows)
+        embed = EventEmbedder(shape.fields, width=width, field_width=config.field_width)
+        encode = Transformer(encoder, context=context, has_time=shape.has_time and encoder.time_bias)
     else:
         embed = ItemEmbedder(dropout=encoder.dropout)
         encode = SasRec(encoder, context=context)
-    return SequenceModel(embed, encode, items, logit_bytes=config.logit_bytes)
+    intents = None
+    if config.intents is not None and shape.heads:
+        intents = IntentHeads(shape.heads, config.intents, width=width)
+    return SequenceModel(
+        tower,
+        hide,
+        embed,
+        encode,
+        intents=intents,
+        ahead=Ahead(config.next, width=width) if config.next.n > 1 else None,
+        presentation=None if config.presentation is None else Presentation(config.presentation),
+        logit_bytes=config.logit_bytes,
+    )

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 
 import numpy as np
 import polars as pl
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
 from palate.data import Dataset, Role, run_starts
-from palate.model import SequenceModel
+from palate.model import ItemTables, SequenceModel
 from palate.rank.history import Histories
-from palate.tokens import Tokenizer, TokenStore, assemble, pack_in_order, query_windows
+from palate.tokens import (
+    Asked,
+    Tokenizer,
+    TokenStore,
+    assemble,
+    pack_in_order,
+    present_catalogue,
+    query_windows,
+)
 from palate.words import ITEM_ID, QUERY, USER_ID
 
 BATCH_TOKENS = 16_384
@@ -32,17 +42,24 @@ class ModelScorer:
         *,
         context: int,
         store: TokenStore | None = None,
+        rolling: bool = True,
     ) -> None:
+        """``store`` are the tokens of the dataset, where they are there and it has no other items than training had.
+
+        With ``rolling`` the events after training's last count in the ages of items, up to each query's moment.
+        """
         self._model = model
-        self._tokenizer = tokenizer
+        self._tokenizer = tokenizer.with_items(dataset) if model.tower.metadata is not None else tokenizer
         self._dataset = dataset
         self._context = context
-        self._store = store if store is not None else tokenizer.encode(dataset)
+        fits = store is not None and not self._tokenizer.added
+        self._store = store if store is not None and fits else self._tokenizer.encode(dataset)
+        self._catalogue = present_catalogue(self._tokenizer, dataset, rolling=rolling)
         self._histories = Histories(dataset)
 
     @property
     def catalogue(self) -> pl.Series:
-        """Items with a training event."""
+        """Items with a training event; where the model reads metadata, then all others that the dataset knows."""
         return self._tokenizer.items.values.alias(ITEM_ID)
 
     def score(self, queries: pl.DataFrame) -> Float[Tensor, "Q V"]:
@@ -90,7 +107,7 @@ class ModelScorer:
             events,
             self._dataset.users,
             self._dataset.items,
-            target=np.zeros(len(events), dtype=bool),
+            asked=Asked.nothing(len(events)),
             first=np.diff(query[order], prepend=-1) != 0,
         )
         return store, np.searchsorted(store.event, np.flatnonzero(asks))
@@ -120,31 +137,50 @@ class ModelScorer:
 
     def _score_rows(self, store: TokenStore, rows: NDArray[np.int64]) -> Float[Tensor, "Q V"]:
         """Scores of the queries at these rows of the store, in their order."""
+        scores = torch.empty(len(rows), len(self.catalogue))
+        with evaluating(self._model):
+            tables = self._model.tower(self._catalogue)
+            for places, state, moment in self._states(store, rows, tables):
+                intents = self._model.predict_intents(state)
+                joined = state if intents is None else intents.state
+                scores[places] = self._model.scores(joined, self._catalogue, tables, moment).float()
+        return scores
+
+    def _states(
+        self, store: TokenStore, rows: NDArray[np.int64], tables: ItemTables
+    ) -> Iterator[tuple[Tensor, Float[Tensor, "n D"], Int64[Tensor, "n"]]]:
+        """Places of the queries, their states and moments, some at a time."""
         order = np.argsort(rows, kind="stable")
         ascending = rows[order]
         windows, window_of_query = query_windows(ascending, store.begin[ascending], self._context)
-        scores = torch.empty(len(rows), len(self.catalogue))
         begin_slot = np.empty(windows.number, dtype=np.int64)
-        was_training = self._model.training
-        self._model.eval()
+        for pack in pack_in_order(windows.lengths, BATCH_TOKENS):
+            batch, _ = assemble(
+                store,
+                windows,
+                pack,
+                post_columns=self._tokenizer.post_columns,
+                post_values=self._tokenizer.post_values,
+            )
+            heights = np.repeat(
+                [rectangle.length for rectangle in pack.rectangles],
+                [rectangle.sequences for rectangle in pack.rectangles],
+            )
+            begin_slot[pack.windows] = np.cumsum(heights) - heights
+            asked = np.flatnonzero(np.isin(window_of_query, pack.windows))
+            window = window_of_query[asked]
+            slots = torch.from_numpy(begin_slot[window] + ascending[asked] - windows.start[window])
+            state = self._model(batch, self._catalogue, tables)[slots]
+            yield torch.from_numpy(order[asked]), state, batch.query_time[slots]
+
+
+@contextmanager
+def evaluating(model: SequenceModel) -> Iterator[None]:
+    """The model in evaluation mode, without gradients; then in the mode that it was in."""
+    was_training = model.training
+    model.eval()
+    try:
         with torch.inference_mode():
-            for pack in pack_in_order(windows.lengths, BATCH_TOKENS):
-                batch, _ = assemble(
-                    store,
-                    windows,
-                    pack,
-                    post_columns=self._tokenizer.post_columns,
-                    post_values=self._tokenizer.post_values,
-                )
-                heights = np.repeat(
-                    [rectangle.length for rectangle in pack.rectangles],
-                    [rectangle.sequences for rectangle in pack.rectangles],
-                )
-                begin_slot[pack.windows] = np.cumsum(heights) - heights
-                asked = np.flatnonzero(np.isin(window_of_query, pack.windows))
-                window = window_of_query[asked]
-                slots = begin_slot[window] + ascending[asked] - windows.start[window]
-                state = self._model(batch)[torch.from_numpy(slots)]
-                scores[torch.from_numpy(order[asked])] = self._model.scores(state).float()
-        self._model.train(was_training)
-        return scores
+            yield
+    finally:
+        model.train(was_training)

@@ -2,6 +2,16 @@
 
 from palate.runs.card import model_card
 from palate.runs.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from palate.runs.network import network
 from palate.runs.run import Run, catalogue, write_run
 
-__all__ = ["Checkpoint", "Run", "catalogue", "model_card", "read_checkpoint", "write_checkpoint", "write_run"]
+__all__ = [
+    "Checkpoint",
+    "Run",
+    "catalogue",
+    "model_card",
+    "network",
+    "read_checkpoint",
+    "write_checkpoint",
+    "write_run",
+]

@@ -13,9 +13,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from palate.errors import ConfigError, DamagedRunError, RunError
-from palate.model import ModelConfig, SequenceModel, build_model
+from palate.model import ModelConfig, SequenceModel
 from palate.runs.files import verify, whole_folder
-from palate.tokens import Tokenizer, WindowConfig
+from palate.runs.network import network
+from palate.tokens import Tokenizer, WindowConfig, read_tokenizer, write_tokenizer
 from palate.words import ITEM_ID
 
 FORMAT: Final = 1
@@ -48,8 +49,8 @@ class Run:
             model_config = ModelConfig.parse(content["model"], source="model")
         except (KeyError, ConfigError) as error:
             raise DamagedRunError(f"{folder / 'config.yaml'}: {error}") from error
-        tokenizer = Tokenizer.read(folder)
-        model = build_model(model_config, tokenizer.specs, context=windows.context, has_time=tokenizer.has_time)
+        tokenizer = read_tokenizer(folder)
+        model = network(model_config, tokenizer, context=windows.context)
         model.load_state_dict(load_file(folder / "model.safetensors"))
         model.eval()
         return cls(folder=folder, model=model, tokenizer=tokenizer, windows=windows, config=content)
@@ -73,7 +74,7 @@ def write_run(
     """
     with whole_folder(target, format_version=FORMAT) as aside:
         (aside / "config.yaml").write_text(config, encoding="utf-8")
-        tokenizer.write(aside)
+        write_tokenizer(tokenizer, aside)
         catalogue(tokenizer, items).write_parquet(aside / "catalogue.parquet")
         save_file({name: tensor.contiguous() for name, tensor in model.items()}, aside / "model.safetensors")
         save_file({name: tensor.contiguous() for name, tensor in optimizer.items()}, aside / "optimizer.safetensors")

@@ -53,6 +53,8 @@ def assemble(
         values[slot, :post_values] = np.where(rows.has_previous[:, None], values_before[:, :post_values], 0)
 
     target = np.where(rows.is_target, rows.take("target"), 0).astype(np.int64)
+    asked = target > 0
+    outcome = np.where(asked[:, None], own[:, :post_columns], 0)
     key_time = np.where(rows.has_previous, rows.take_previous("end"), rows.take("time"))
     batch = Batch(
         ids=torch.from_numpy(ids),
@@ -61,6 +63,11 @@ def assemble(
         key_time=torch.from_numpy(_spread(key_time, slot, total)),
         target=torch.from_numpy(_spread(target, slot, total)),
         available=torch.from_numpy(_spread(rows.take("available"), slot, total)),
+        outcome=torch.from_numpy(_spread(outcome, slot, total)),
+        familiar=torch.from_numpy(_spread(np.where(asked, rows.take("familiar"), 0).astype(np.int32), slot, total)),
+        session=torch.from_numpy(_spread(rows.take("session"), slot, total)),
+        weight=torch.from_numpy(_spread(np.where(asked, rows.take("weight"), np.float32(0)), slot, total)),
+        shown=torch.from_numpy(_spread(np.where(asked[:, None], rows.take("shown"), 0), slot, total)),
         rectangles=pack.rectangles,
     )
     return batch, _spread(np.where(rows.in_tail, -1, rows.row), slot, total, empty=-1)
@@ -105,6 +112,6 @@ class _Rows:
 
 def _spread(values: NDArray[_Number], slot: NDArray[np.int64], total: int, empty: int = 0) -> NDArray[_Number]:
     """Values at their slots, ``empty`` elsewhere."""
-    spread = np.full(total, empty, dtype=values.dtype)
+    spread = np.full((total, *values.shape[1:]), empty, dtype=values.dtype)
     spread[slot] = values
     return spread

@@ -12,10 +12,10 @@ is the item of event t.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import NamedTuple
+from enum import IntEnum, StrEnum
+from typing import Final, NamedTuple
 
-from jaxtyping import Float32, Int32, Int64
+from jaxtyping import Float32, Int16, Int32, Int64
 from torch import Tensor
 
 
@@ -67,5 +67,102 @@ class Batch(NamedTuple):
     """Item index to predict; 0 in padding, in context rows and where the event is no target."""
     available: Int32[Tensor, "T"]
     """Item indices below this one exist at the row's moment."""
+    outcome: Int32[Tensor, "T P"]
+    """Labels, never input: the post-action index columns of the row's own event; 0 where it is no target."""
+    familiar: Int32[Tensor, "T"]
+    """What the member knew of the target, as `Familiar`; 0 where there is none."""
+    session: Int32[Tensor, "T"]
+    """Number of the row's session within its member's history."""
+    weight: Float32[Tensor, "T"]
+    """What the target counts, 1 on average; 0 where there is none."""
+    shown: Int32[Tensor, "T S"]
+    """Item indices the target was chosen among, in the order of their places (0: none there); S may be 0."""
     rectangles: tuple[Rectangle, ...]
     """Their slots add up to T, in order."""
+
+
+AGE_SHAPE: Final = (12, 18, 32)
+"""Buckets of an item's time since launch, of the events before, and of the recent ones. An age code counts them through
+in this order."""
+
+
+class Familiar(IntEnum):
+    """Whether the target was known to the member before."""
+
+    NONE = 0
+    DISCOVER = 1
+    """Neither the item nor another one of its group."""
+    CONTINUE = 2
+    """Another item of its group, and not this one."""
+    AGAIN = 3
+    """The item."""
+
+
+class MetadataKind(StrEnum):
+    """How a column of metadata is embedded."""
+
+    CATEGORY = "category"
+    """The mean of its values' embeddings."""
+    VECTOR = "vector"
+    """Numbers, projected."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetadataSpec:
+    """What the model has to know of a column of item metadata."""
+
+    name: str
+    kind: MetadataKind
+    size: int
+    """Number of indices, padding (0) and unknown (1) included; 0 for a vector."""
+    start: int
+    """First column of ``Catalogue.metadata`` or, for a vector, of ``Catalogue.vectors``."""
+    width: int
+    """Columns."""
+
+
+class HeadSource(StrEnum):
+    """Where the label of a head comes from."""
+
+    EVENT = "event"
+    """A post-action category of the target's event."""
+    ITEM = "item"
+    """A column of the target item's metadata."""
+    FAMILIAR = "familiar"
+    """What the member knew of the target, as `Familiar`."""
+    RELEASE = "release"
+    """Time since the target item's launch, in the classes of `RELEASE_EDGES`."""
+
+
+RELEASE_EDGES: Final = tuple(days * 86_400_000 for days in (1, 7, 30, 90, 365))
+"""Milliseconds that part the classes of time since launch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadSpec:
+    """Something of the target that is predicted before the item."""
+
+    name: str
+    source: HeadSource
+    classes: int
+    start: int = 0
+    """First column of ``Batch.outcome`` or of ``Catalogue.metadata``."""
+    width: int = 1
+    """Columns."""
+
+
+class Catalogue(NamedTuple):
+    """What is known of the items: ``V`` of them, ``K`` moments, ``F`` columns of indices, ``N`` of numbers.
+
+    Column v is item index v + 2. The first ``trained`` items were in training; only they have an embedding of their id.
+    """
+
+    trained: int
+    metadata: Int32[Tensor, "V F"]
+    vectors: Float32[Tensor, "V N"]
+    launch: Int64[Tensor, "V"]
+    """Milliseconds; the smallest number where unknown."""
+    moments: Int64[Tensor, "K"]
+    """Ascending; the first holds for everything before the second."""
+    ages: Int16[Tensor, "K V"]
+    """The code of each item's age at each moment, as `palate.tokens.ages` makes it."""

@@ -7,6 +7,8 @@ from typing import Literal
 from pydantic import Field
 
 from palate.config import Config
+from palate.tokens.ages import AgeConfig
+from palate.tokens.metadata import MetadataConfig
 
 
 class TokenizerConfig(Config):
@@ -31,3 +33,7 @@ class TokenizerConfig(Config):
     """Use the columns of the users table as request-time fields."""
     time_features: bool = True
     """Hour, weekday, month, trend and gap, where events have timestamps."""
+    metadata: MetadataConfig = MetadataConfig()
+    """How what is known of items is encoded."""
+    ages: AgeConfig = AgeConfig()
+    """How the age of items is counted."""

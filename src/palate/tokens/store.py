@@ -26,6 +26,14 @@ class TokenStore(NamedTuple):
     """Item indices below this one exist at the token's first event, ``[n]``."""
     begin: NDArray[np.int64]
     """First row of each row's member ``[n]``."""
+    session: NDArray[np.int32]
+    """Number of each token's session, which differs from that of its neighbours in other sessions ``[n]``."""
+    familiar: NDArray[np.int8]
+    """`palate.tokens.batch.Familiar` of each target ``[n]``, 0 for what is none."""
+    weight: NDArray[np.float32]
+    """What each target counts ``[n]``, 0 for what is none."""
+    shown: NDArray[np.int32]
+    """Item indices that each target was chosen among, ``[n, S]``; S is 0 where that is not used."""
     event: NDArray[np.int64]
     """Row in the log of each token's first event ``[n]``, ascending."""
 

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from palate.data import Dataset, Part, Schema, Split, is_target, run_starts
-from palate.errors import ConfigError, DamagedRunError, SplitError
+from palate.errors import ConfigError, SplitError
+from palate.tokens.ages import Ages, ViewCounter
+from palate.tokens.asked import Asked
 from palate.tokens.batch import FieldSpec, Side
 from palate.tokens.collapse import END, Tokens, collapse, keep_last
 from palate.tokens.config import TokenizerConfig
 from palate.tokens.fields import CategoricalField, Field, MultiCategoricalField, NumericField
 from palate.tokens.fit import ATTRIBUTE, fit_fields, fitters
 from palate.tokens.merges import OTHER, UNTYPED, MergeLearner, Merges
+from palate.tokens.metadata import ItemMetadata
 from palate.tokens.moments import GAP, with_absolute, with_gap
 from palate.tokens.open_runs import OpenRuns
 from palate.tokens.sample import row_hashes
 from palate.tokens.store import TokenStore
 from palate.tokens.vocabulary import Vocabulary
-from palate.words import EVENT_TYPE, FIRST_KNOWN, ITEM_ID, TIMESTAMP, USER_ID
+from palate.words import EVENT_TYPE, FIRST_KNOWN, ITEM_ID, LAUNCH_TIME, TIMESTAMP, USER_ID
 
 _MOST_TYPES = 1 << 15
 """Event types that merging tells apart."""
@@ -42,6 +42,14 @@ class Tokenizer:
     merges: Merges | None = None
     """Learned merges of actions, where runs are merged."""
     fields: tuple[Field, ...]
+    metadata: ItemMetadata | None = None
+    """How items are described; none where there is nothing to use."""
+    described: pl.DataFrame | None = None
+    """Those columns of the items table that speak of the trained items, as training had them."""
+    ages: Ages | None = None
+    """How old items were when; none before fitting."""
+    added: int = 0
+    """Items at the end of the vocabulary that were not in training."""
 
     @property
     def items(self) -> Vocabulary:
@@ -100,6 +108,7 @@ class Tokenizer:
         bare = cls.fit_merges(parts, config)
         schema, has_time, items = bare.schema, bare.has_time, next(iter(parts()))[0].items
         targets = 0
+        views = ViewCounter(has_time=has_time)
 
         def training() -> Iterator[tuple[pl.DataFrame, NDArray[np.uint64]]]:
             nonlocal targets
@@ -107,6 +116,7 @@ class Tokenizer:
                 train = split.part == Part.TRAIN
                 targets += int((train & is_target(dataset)).sum())
                 events = dataset.events.filter(pl.Series(train))
+                views.add(events)
                 first = first_of_members(events)
                 tokens = bare.tokens(events, dataset.items, first)
                 columns = bare._columns(tokens.frame, dataset.users)
@@ -117,7 +127,35 @@ class Tokenizer:
         )
         if not targets:
             raise SplitError("the training part has no target event", hint="change the split or the targets")
-        return replace(bare, fields=fields)
+        bare = replace(bare, fields=fields)
+        known = bare.items.values
+        metadata = ItemMetadata.fit(items, schema, known, config.metadata)
+        totals = bare.items.table["count"].to_numpy().astype(np.int64)
+        return replace(
+            bare,
+            metadata=metadata,
+            described=_described(items, metadata, known),
+            ages=views.finish(known, totals, config.ages),
+        )
+
+    def with_items(self, dataset: Dataset) -> Tokenizer:
+        """The tokenizer for a log that knows more items: they follow the trained ones, in the order of their ids.
+
+        They have no embedding of an id, so only a model that reads metadata has a use for them.
+        """
+        assert not self.added, "a tokenizer as it was fitted"
+        ids = [dataset.events[ITEM_ID]] if dataset.items is None else [dataset.events[ITEM_ID], dataset.items[ITEM_ID]]
+        there = pl.concat(ids).unique()
+        if there.dtype != self.items.values.dtype:
+            return self  # refused with a clear error where it is encoded
+        new = there.filter(~there.is_in(self.items.values.implode())).sort()
+        if not len(new):
+            return self
+        table = pl.concat([self.items.table, pl.DataFrame({"value": new})], how="diagonal_relaxed")
+        item = self.fields[0]
+        assert isinstance(item, CategoricalField)
+        field = replace(item, vocabulary=Vocabulary(table=table))
+        return replace(self, fields=(field, *self.fields[1:]), added=len(new))
 
     @classmethod
     def fit_merges(cls, parts: Callable[[], Iterable[tuple[Dataset, Split]]], config: TokenizerConfig) -> Tokenizer:
@@ -167,8 +205,8 @@ class Tokenizer:
     def encode(self, dataset: Dataset, split: Split | None = None) -> TokenStore:
         """The dataset's tokens as arrays. With ``split`` no token reaches from the training part into a later one."""
         breaks = None if split is None else _part_starts(split)
-        target = is_target(dataset, breaks=breaks)
-        return self.encode_events(dataset.events, dataset.users, dataset.items, target=target, breaks=breaks)
+        asked = Asked.of(dataset, breaks)
+        return self.encode_events(dataset.events, dataset.users, dataset.items, asked=asked, breaks=breaks)
 
     def encode_events(
         self,
@@ -176,7 +214,7 @@ class Tokenizer:
         users: pl.DataFrame | None,
         items: pl.DataFrame | None,
         *,
-        target: NDArray[np.bool_],
+        asked: Asked,
         first: NDArray[np.bool_] | None = None,
         breaks: NDArray[np.bool_] | None = None,
     ) -> TokenStore:
@@ -187,7 +225,7 @@ class Tokenizer:
         """
         first = first_of_members(events) if first is None else first
         tokens = self.tokens(events, items, first, breaks=breaks)
-        return self._encode_tokens(tokens, events[ITEM_ID], users, target, first)
+        return self._encode_tokens(tokens, events[ITEM_ID], users, asked, first)
 
     def open_runs(self, dataset: Dataset, split: Split) -> OpenRuns:
         """Training runs cut short, as a history shows them whose last run is still open; see `OpenRuns`.
@@ -197,7 +235,8 @@ class Tokenizer:
         assert self.merges is not None, "only merging makes open runs differ from closed ones"
         train = split.part == Part.TRAIN
         events = dataset.events.filter(pl.Series(train))
-        target = is_target(dataset, breaks=_part_starts(split))[train]
+        asked = Asked.of(dataset, _part_starts(split))
+        target = asked.target[train]
         starts = run_starts(events, self.schema, dataset.items)
         member = first_of_members(events)
         run = np.flatnonzero(starts)
@@ -219,7 +258,7 @@ class Tokenizer:
             shown = with_gap(shown, first).with_columns(gap.alias(GAP))
         tokens = self.tokens(shown, dataset.items, first, breaks=asks)
         whole = np.flatnonzero(train)
-        store = self._encode_tokens(tokens, shown[ITEM_ID], dataset.users, target[rows], first)
+        store = self._encode_tokens(tokens, shown[ITEM_ID], dataset.users, asked.take(whole[rows]), first)
         return OpenRuns(
             store=store._replace(event=whole[rows[tokens.first]]),
             asking=whole[run[followed + 1]],
@@ -232,10 +271,10 @@ class Tokenizer:
         tokens: Tokens,
         item: pl.Series,
         users: pl.DataFrame | None,
-        target: NDArray[np.bool_],
+        asked: Asked,
         first: NDArray[np.bool_],
     ) -> TokenStore:
-        """Tokens as arrays; ``item``, ``target`` and ``first`` [events] are those of the events."""
+        """Tokens as arrays; ``item``, ``asked`` and ``first`` [events] are those of the events."""
         columns = self._columns(tokens.frame, users)
         n = columns.height
         ids = np.empty((n, sum(field.width for field in self.fields)), dtype=np.int32)
@@ -251,14 +290,19 @@ class Tokenizer:
         by_group = merged and self.schema.runs.by == "group"
         wanted = self.fields[0].encode(item.gather(tokens.first))[:, 0] if by_group else ids[:, 0]
         time = columns[TIMESTAMP].to_numpy().astype(np.int64) if self.has_time else np.zeros(n, dtype=np.int64)
+        is_asked = asked.target[tokens.first] & (wanted >= FIRST_KNOWN)
         return TokenStore(
             ids=ids,
             values=values,
             time=time,
             end=columns[END].to_numpy().astype(np.int64) if merged and self.has_time else time,
-            target=np.where(target[tokens.first] & (wanted >= FIRST_KNOWN), wanted, 0).astype(np.int32),
+            target=np.where(is_asked, wanted, 0).astype(np.int32),
             available=np.maximum(self.available(time), wanted + 1).astype(np.int32),
             begin=begins(first[tokens.first]),
+            session=asked.session[tokens.first],
+            familiar=np.where(is_asked, asked.familiar[tokens.first], 0).astype(np.int8),
+            weight=is_asked.astype(np.float32),
+            shown=np.zeros((n, 0), np.int32),
             event=tokens.first.astype(np.int64),
         )
 
@@ -274,7 +318,13 @@ class Tokenizer:
         """For each moment, the item index up to which (exclusive) items exist; all of them without time."""
         if not self.has_time:
             return np.full(len(time), self.items.size, dtype=np.int64)
-        return np.searchsorted(self.items.table["launch"].to_numpy(), time, side="right") + FIRST_KNOWN
+        launch = self.items.table["launch"].head(self.trained).to_numpy()
+        return np.searchsorted(launch, time, side="right") + FIRST_KNOWN
+
+    @property
+    def trained(self) -> int:
+        """Items that were in training."""
+        return len(self.items.values) - self.added
 
     def digest(self) -> str:
         """A hash of everything that decides what it makes of a log."""
@@ -284,67 +334,18 @@ class Tokenizer:
                 digest.update(repr(field).encode())
             elif isinstance(field, CategoricalField | MultiCategoricalField):
                 digest.update(f"{field.name} {field.side} {field.width} {field.vocabulary.digest()}".encode())
+        if self.metadata is not None:
+            digest.update(self.metadata.digest().encode())
         return digest.hexdigest()
 
-    def write(self, folder: Path) -> None:
-        """Write ``tokenizer.json``, ``schema.yaml`` and ``vocabulary/*.parquet`` into ``folder``."""
-        (folder / "vocabulary").mkdir()
-        described = []
-        for number, field in enumerate(self.fields):
-            entry: dict[str, object] = {"name": field.name, "side": field.side.value}
-            if isinstance(field, NumericField):
-                entry |= {"kind": "numeric", "knots": field.knots}
-            elif isinstance(field, CategoricalField | MultiCategoricalField):
-                name = f"vocabulary/{number:02d}-{_file_name(field.name)}.parquet"
-                field.vocabulary.write(folder / name)
-                multi = isinstance(field, MultiCategoricalField)
-                entry |= {"kind": "multi_categorical" if multi else "categorical", "width": field.width}
-                entry |= {"vocabulary": name, "sha256": field.vocabulary.digest()}
-            described.append(entry)
-        content: dict[str, object] = {
-            "config": self.config.model_dump(),
-            "has_time": self.has_time,
-            "fields": described,
-        }
-        if self.merges is not None:
-            content["merges"] = {"types": self.merges.types, "pairs": self.merges.pairs}
-        (folder / "tokenizer.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        self.schema.write(folder / "schema.yaml")
 
-    @classmethod
-    def read(cls, folder: Path) -> Tokenizer:
-        """Read what `write` wrote; a vocabulary whose hash differs is a `DamagedRunError`."""
-        content = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
-        return cls(
-            config=TokenizerConfig.model_validate(content["config"]),
-            schema=Schema.from_yaml(folder / "schema.yaml"),
-            has_time=content["has_time"],
-            merges=_read_merges(content.get("merges")),
-            fields=tuple(_read_field(folder, entry) for entry in content["fields"]),
-        )
-
-
-def _read_merges(content: dict[str, list[Any]] | None) -> Merges | None:
-    if content is None:
+def _described(items: pl.DataFrame | None, metadata: ItemMetadata | None, known: pl.Series) -> pl.DataFrame | None:
+    """What the items table says of the known items, as far as it is used."""
+    if items is None:
         return None
-    return Merges(types=tuple(content["types"]), pairs=tuple((left, right) for left, right in content["pairs"]))
-
-
-def _read_field(folder: Path, entry: dict[str, object]) -> Field:
-    name, side = str(entry["name"]), Side(str(entry["side"]))
-    if entry["kind"] == "numeric":
-        knots = entry["knots"]
-        assert isinstance(knots, list)
-        return NumericField(name=name, side=side, knots=tuple(map(float, knots)))
-    path = folder / str(entry["vocabulary"])
-    vocabulary = Vocabulary.read(path)
-    if vocabulary.digest() != entry["sha256"]:
-        raise DamagedRunError(f"{path} does not hold the vocabulary that tokenizer.json names")
-    if entry["kind"] == "categorical":
-        return CategoricalField(name=name, side=side, vocabulary=vocabulary)
-    width = entry["width"]
-    assert isinstance(width, int)
-    return MultiCategoricalField(name=name, side=side, vocabulary=vocabulary, width=width)
+    names = set() if metadata is None else {field.name for field in metadata.fields}
+    columns = [name for name in items.columns if name in (ITEM_ID, LAUNCH_TIME) or name in names]
+    return items.select(columns).filter(pl.col(ITEM_ID).is_in(known.implode()))
 
 
 def _learn_merges(parts: Callable[[], Iterable[tuple[Dataset, Split]]], config: TokenizerConfig) -> Merges:
@@ -398,7 +399,3 @@ def begins(first: NDArray[np.bool_]) -> NDArray[np.int64]:
     """The row at which each row's history begins; ``first`` [n] are the first rows of histories."""
     rows: NDArray[np.int64] = np.maximum.accumulate(np.where(first, np.arange(len(first)), 0))
     return rows
-
-
-def _file_name(name: str) -> str:
-    return "".join(sign if sign.isalnum() or sign in "-_" else "_" for sign in name)

@@ -23,10 +23,12 @@ def training_operations(model: SequenceModel, batch: Batch) -> float:
         weight.numel() for name, weight in model.encode.named_parameters() if weight.ndim == 2 and "table" not in name
     )
     matrices += sum(weight.numel() for name, weight in model.embed.named_parameters() if "project" in name)
-    width = model.items.shape[1]
+    width = model.tower.id.shape[1]
     pairs = sum(b * length * (length + 1) / 2 for b, length in batch.rectangles)
     blocks = len(model.encode.blocks)
-    return 6.0 * (rows * matrices + targets * (len(model.items) - FIRST_KNOWN) * width) + 12.0 * width * pairs * blocks
+    return (
+        6.0 * (rows * matrices + targets * (len(model.tower.id) - FIRST_KNOWN) * width) + 12.0 * width * pairs * blocks
+    )
 
 
 def measured_peak(seconds: float = 0.4, size: int = 1024) -> float:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pydantic import Field
 
 from palate.config import Config
-from palate.model import ModelConfig
+from palate.model import ModelConfig, ObjectiveConfig
 from palate.tokens import PackConfig, TokenizerConfig, WindowConfig
+from palate.tokens.rewards import RewardConfig
 
 
 class OptimizerConfig(Config):
@@ -54,6 +55,10 @@ class PretrainConfig(Config):
     """What makes a batch."""
     model: ModelConfig = ModelConfig()
     """The network."""
+    objective: ObjectiveConfig = ObjectiveConfig()
+    """What the losses count."""
+    rewards: RewardConfig | None = None
+    """What a target counts; none: all count the same."""
     optimizer: OptimizerConfig = OptimizerConfig()
     """How weights move."""
     validation: ValidationConfig = ValidationConfig()

@@ -17,7 +17,7 @@ from torch import Tensor
 from palate.errors import TrainingError, UnfinishedRunError
 from palate.model import SequenceModel
 from palate.runs import read_checkpoint, write_checkpoint
-from palate.tokens import Batch
+from palate.tokens import Batch, Catalogue
 from palate.train.compute import measured_peak, training_operations
 from palate.train.config import PretrainConfig
 from palate.train.optimizer import build_optimizer, learning_rate, load_optimizer_tensors, optimizer_tensors
@@ -38,6 +38,7 @@ class Trainer:
         config: PretrainConfig,
         model: SequenceModel,
         planner: BatchPlanner,
+        catalogue: Catalogue,
         validator: Validator | None,
         *,
         checkpoints: Path,
@@ -47,6 +48,7 @@ class Trainer:
         self._config = config
         self._model = model
         self._planner = planner
+        self._catalogue = catalogue
         self._validator = validator
         self._checkpoints = checkpoints
         self._reporters = reporters
@@ -122,9 +124,9 @@ class Trainer:
             group["lr"] = rate
         torch.manual_seed((config.seed << 32) + state.step)
         targets = int((batch.target > 0).sum())
-        loss = self._model.loss(batch) / max(targets, 1)
-        loss.backward()  # type: ignore[no-untyped-call]
-        value = loss.item()
+        losses = self._model.loss(batch, self._catalogue, config.objective)
+        (losses.total / max(targets, 1)).backward()  # type: ignore[no-untyped-call]
+        value = losses.item.item() / max(targets, 1)
         if not math.isfinite(value):
             raise TrainingError(
                 f"the loss of step {state.step + 1} is {value}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,37 @@ from numpy.typing import NDArray
 from palate.data import Dataset, Part, Split
 from palate.errors import SplitError
 from palate.tokens import Columns, OpenRuns, Tokenizer, TokenStore
+from palate.tokens.impressions import encode_impressions
+from palate.tokens.rewards import Rewards
+from palate.words import IMPRESSIONS
 
 Parts = Callable[[], Iterable[tuple[Dataset, Split]]]
 """A log as datasets of whole members and their splits, gone through anew each time it is called."""
 
 _TOKENS, _OPEN = "tokens.", "open_runs."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Teaching:
+    """What of a target is learned beside which item it is."""
+
+    rewards: Rewards | None = None
+    """What it counts; none: all count the same."""
+    places: int = 0
+    """Places of the row it was chosen from; 0: none."""
+
+    def of(self, store: TokenStore, tokenizer: Tokenizer, dataset: Dataset, split: Split) -> TokenStore:
+        """The store with it; ``store.event`` are rows of ``dataset``."""
+        if self.rewards is not None:
+            store = store._replace(weight=self.rewards.weights(dataset, split)[store.event] * (store.target > 0))
+        if self.places:
+            shown = dataset.events[IMPRESSIONS].gather(store.event)
+            store = store._replace(shown=encode_impressions(shown, store.target, tokenizer.items, self.places))
+        return store
+
+    def digest(self) -> str:
+        """A text that differs where what is taught does."""
+        return repr(self)
 
 
 @dataclass(frozen=True)
@@ -35,20 +61,30 @@ class Material:
     """Training runs cut short, where runs are merged."""
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer, dataset: Dataset, split: Split) -> Material:
+    def of(cls, tokenizer: Tokenizer, dataset: Dataset, split: Split, teaching: Teaching | None = None) -> Material:
         """The material of a log in memory. Raises `SplitError` where there is no training target."""
-        store = tokenizer.encode(dataset, split)
-        open_runs = None if tokenizer.merges is None else tokenizer.open_runs(dataset, split)
+        teaching = teaching or Teaching()
+        store = teaching.of(tokenizer.encode(dataset, split), tokenizer, dataset, split)
+        open_runs = _open_runs(tokenizer, dataset, split, teaching)
         return _some(cls(store, *_training_rows(store, split), open_runs))
 
     @classmethod
-    def write(cls, tokenizer: Tokenizer, parts: Parts, folder: Path, *, source: str | None = None) -> Material:
+    def write(
+        cls,
+        tokenizer: Tokenizer,
+        parts: Parts,
+        folder: Path,
+        *,
+        teaching: Teaching | None = None,
+        source: str | None = None,
+    ) -> Material:
         """Encode a log part by part into ``folder``, where it is mapped: nothing is read before it is used.
 
         Where an encoding of the same ``source`` (a text that names the log's content) with the same tokenizer was
         killed, go on behind its last whole part. Raises `SplitError` as `of` does.
         """
-        same = None if source is None else f"{source} {tokenizer.digest()}"
+        teaching = teaching or Teaching()
+        same = None if source is None else f"{source} {tokenizer.digest()} {teaching.digest()}"
         note = folder / "source.txt"
         if same is None or not note.exists() or note.read_text(encoding="utf-8") != same:
             shutil.rmtree(folder, ignore_errors=True)
@@ -57,7 +93,7 @@ class Material:
         events = 0
         for number, (dataset, split) in enumerate(parts()):
             if number >= columns.parts:
-                columns.append(_part(tokenizer, dataset, split, columns, events))
+                columns.append(_part(tokenizer, teaching, dataset, split, columns, events))
             events += dataset.events.height
         return cls.read(folder)
 
@@ -81,17 +117,24 @@ class Material:
         return _some(cls(_store(columns, _TOKENS), begin, end, open_runs))
 
 
+def _open_runs(tokenizer: Tokenizer, dataset: Dataset, split: Split, teaching: Teaching) -> OpenRuns | None:
+    if tokenizer.merges is None:
+        return None
+    found = tokenizer.open_runs(dataset, split)
+    return replace(found, store=teaching.of(found.store, tokenizer, dataset, split))
+
+
 def _part(
-    tokenizer: Tokenizer, dataset: Dataset, split: Split, columns: Columns, events: int
+    tokenizer: Tokenizer, teaching: Teaching, dataset: Dataset, split: Split, columns: Columns, events: int
 ) -> dict[str, NDArray[Any]]:
     """The columns of a part, its rows counted on from those that are there; ``events`` come before it."""
     before = columns.rows(_TOKENS + "begin")
-    store = tokenizer.encode(dataset, split)
+    store = teaching.of(tokenizer.encode(dataset, split), tokenizer, dataset, split)
     begin, end = _training_rows(store, split)
     part = _shifted(store, _TOKENS, rows=before, events=events)
     part |= {"learned.begin": begin + before, "learned.end": end + before}
-    if tokenizer.merges is not None:
-        runs, before = tokenizer.open_runs(dataset, split), columns.rows(_OPEN + "begin")
+    runs, before = _open_runs(tokenizer, dataset, split, teaching), columns.rows(_OPEN + "begin")
+    if runs is not None:
         part |= _shifted(runs.store, _OPEN, rows=before, events=events)
         part[_OPEN + "asking"], part[_OPEN + "run"] = runs.asking + events, runs.run + events
         part[_OPEN + "stop"] = runs.stop + before

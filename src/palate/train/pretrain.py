@@ -13,22 +13,23 @@ import polars as pl
 import torch
 
 from palate.data import Dataset, Part, Split
-from palate.errors import RunExistsError, UnfinishedRunError
+from palate.errors import ConfigError, RunExistsError, UnfinishedRunError
 from palate.evaluate.slices import training_popularity
-from palate.model import SequenceModel, build_model
+from palate.model import SequenceModel
 from palate.rank.model_scorer import ModelScorer
-from palate.runs import Run, model_card, write_run
-from palate.tokens import Tokenizer
+from palate.runs import Run, model_card, network, write_run
+from palate.tokens import Tokenizer, training_catalogue
+from palate.tokens.rewards import Rewards
 from palate.train.config import PretrainConfig
 from palate.train.log import Log, WholeLog
 from palate.train.loop import Trainer
-from palate.train.material import Material
+from palate.train.material import Material, Teaching
 from palate.train.measure import measure
 from palate.train.plan import BatchPlanner
 from palate.train.report import Reporter, TensorBoardReporter
 from palate.train.state import TrainingState
 from palate.train.validate import Validator
-from palate.words import ITEM_ID
+from palate.words import IMPRESSIONS, ITEM_ID
 
 
 def pretrain(
@@ -62,13 +63,14 @@ def pretrain(
 
     log = WholeLog(data) if isinstance(data, Dataset) else data
     tokenizer = Tokenizer.fit_parts(log.parts, config.tokenizer)
-    material = Material.write(tokenizer, log.parts, work / "tokens", source=log.source)
+    material = Material.write(tokenizer, log.parts, work / "tokens", teaching=_teaching(config, log), source=log.source)
     model = new_model(config, tokenizer)
     validation = _Validation.of(log, material, model, tokenizer, config)
     trainer = Trainer(
         config,
         model,
         BatchPlanner(material, tokenizer, config),
+        training_catalogue(tokenizer),
         None if validation is None else validation.validator,
         checkpoints=work / "checkpoints",
         data=f"{material.digest()} {tokenizer.digest()}",
@@ -84,11 +86,25 @@ def pretrain(
 def new_model(config: PretrainConfig, tokenizer: Tokenizer) -> SequenceModel:
     """The model of a configuration with its first weights, drawn from the seed."""
     torch.manual_seed(config.seed)
-    model = build_model(config.model, tokenizer.specs, context=config.windows.context, has_time=tokenizer.has_time)
+    model = network(config.model, tokenizer, context=config.windows.context)
     if config.model.popularity_bias:
         counts = tokenizer.items.table["count"].to_numpy().astype(np.int64)
         model.start_at_popularity(torch.from_numpy(counts))
     return model
+
+
+def _teaching(config: PretrainConfig, log: Log) -> Teaching:
+    """What is learned of targets. Raises `ConfigError` for what the log has no columns for."""
+    presentation = config.model.presentation
+    if presentation is not None:
+        dataset, _ = next(iter(log.parts()))
+        if IMPRESSIONS not in dataset.events.columns:
+            raise ConfigError(
+                "model.presentation corrects for what was shown, and the events have no column impressions",
+                hint="leave it out, or log what was shown with each choice",
+            )
+    rewards = None if config.rewards is None else Rewards.fit(log.parts, config.rewards)
+    return Teaching(rewards=rewards, places=0 if presentation is None else presentation.places)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,199 @@
+"""New titles: a tenth of them hidden from training, then ranked for the members who chose them.
+
+A hidden title (a series with all its episodes, where there are series) has no event in training, in validation or in any
+history: it has no views, and is known by its row of the items table alone. Its test events ask for it, ranked (a) among
+the hidden titles and (b) among all candidates, by the full model, by content-kNN with settings chosen on validation, and
+by popularity, which knows nothing of it: its order among hidden titles is random. Besides, (c): what metadata do to all
+other targets, against the same model without them. Run as
+
+    python benchmarks/cold/bench.py service --seeds 3 --json benchmarks/cold/service.json
+    python benchmarks/cold/bench.py ml-1m --seeds 3 --json benchmarks/cold/ml-1m.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+
+from blind import Blind, Floats, figures
+from hide import Hidden, HiddenLog
+
+from common import data_folder
+from palate.baselines.content import ContentKnn
+from palate.baselines.popular import Popular
+from palate.data import Dataset
+from palate.evaluate.compare import compare
+from palate.evaluate.intervals import estimates
+from palate.foundation import FoundationModel
+from palate.model import ModelConfig, TowerConfig
+from palate.rank.catalogue import known_items
+from palate.rank.scorer import Scorer
+from palate.simulate import preset, simulate
+from palate.train import PretrainConfig, pretrain
+from palate.words import USER_ID
+
+ROOT = Path(__file__).parents[1]
+UNCERTAINTY = {"resamples": 1000, "confidence": 0.95, "seed": 0}
+Figures = dict[str, dict[str, Floats]]
+"""Ranking → metric → value of each target."""
+
+
+def settings(data: str, *, metadata: bool) -> PretrainConfig:
+    """The training of a model with or without metadata."""
+    tower = TowerConfig(metadata=metadata)
+    if data == "service":
+        return PretrainConfig(model=ModelConfig(tower=tower))
+    config = PretrainConfig.from_yaml(ROOT / data / "config.yaml")
+    return config.model_copy(update={"model": config.model.model_copy(update={"tower": tower})})
+
+
+def read(data: str) -> Dataset:
+    """The simulated service, or a data set of PALATE_DATA."""
+    if data != "service":
+        return Dataset.from_folder(data_folder(data))
+    simulation = simulate(preset("service"))
+    return Dataset.from_frames(simulation.events, simulation.items, simulation.users, schema=simulation.schema)
+
+
+def measured(hidden: Hidden, scorer_of: Callable[[Dataset], Scorer]) -> Figures:
+    """(a) and (b) of hidden targets, (c) of the others, which are ranked among what is not hidden."""
+    scorer = Blind(hidden, scorer_of)
+    known = known_items(hidden.dataset)
+    others = known.filter(~known.is_in(hidden.items.implode()))
+    return {
+        "among hidden": figures(scorer, hidden, hidden.hidden_targets, hidden.items),
+        "among all": figures(scorer, hidden, hidden.hidden_targets, known),
+        "other targets": figures(scorer, hidden, hidden.known_targets, others),
+    }
+
+
+def trained(hidden: Hidden, config: PretrainConfig) -> Figures:
+    """Train without the hidden titles, and measure."""
+    work = Path(tempfile.mkdtemp(prefix="palate-cold-"))
+    try:
+        model = FoundationModel(pretrain(HiddenLog(hidden), work / "run", config))
+        return measured(hidden, model.scorer)
+    finally:
+        shutil.rmtree(work)
+
+
+def mean_of(runs: list[Figures]) -> Figures:
+    """The mean over runs of each target's value."""
+    return {
+        ranking: {name: np.mean([run[ranking][name] for run in runs], axis=0) for name in runs[0][ranking]}
+        for ranking in runs[0]
+    }
+
+
+def against(one: Figures, other: Figures, ranking: str, hidden: Hidden) -> dict[str, Any]:
+    """Paired differences with intervals over members, and ratios."""
+    targets = hidden.known_targets if ranking == "other targets" else hidden.hidden_targets
+    members = targets[USER_ID].rank("dense").to_numpy().astype(np.int64)
+    found = compare(one[ranking], other[ranking], members, flips=10_000, **UNCERTAINTY)
+    means = {name: (float(one[ranking][name].mean()), float(other[ranking][name].mean())) for name in found}
+    return {
+        name: difference.model_dump() | {"ratio": means[name][0] / means[name][1] if means[name][1] else None}
+        for name, difference in found.items()
+    }
+
+
+def summary(values: Figures, hidden: Hidden) -> dict[str, Any]:
+    """Means with their intervals."""
+    found: dict[str, Any] = {}
+    for ranking, metrics in values.items():
+        targets = hidden.known_targets if ranking == "other targets" else hidden.hidden_targets
+        members = targets[USER_ID].rank("dense").to_numpy().astype(np.int64)
+        found[ranking] = {name: each.model_dump() for name, each in estimates(metrics, members, **UNCERTAINTY).items()}
+    return found
+
+
+def bench(hidden: Hidden, data: str, seeds: int, epochs: int | None) -> dict[str, Any]:
+    """Everything, as one JSON object."""
+    dataset, division = hidden.log
+    content = ContentKnn.fit(dataset, division)
+    popular = Popular.fit(dataset, division)
+    results = {"content-kNN": measured(hidden, content.on), "popular": measured(hidden, lambda _: popular)}
+    seen: dict[str, list[float]] = {}
+    for name, metadata in (("full model", True), ("ids alone", False)):
+        runs = []
+        for seed in range(seeds):
+            changes = {"seed": seed} | ({} if epochs is None else {"epochs": epochs})
+            runs.append(trained(hidden, settings(data, metadata=metadata).model_copy(update=changes)))
+            values = {ranking: float(each["ndcg@10"].mean()) for ranking, each in runs[-1].items()}
+            print(name, seed, values, file=sys.stderr, flush=True)
+        results[name] = mean_of(runs)
+        seen[name] = [float(run["other targets"]["ndcg@10"].mean()) for run in runs]
+    return {
+        "data": data,
+        "hidden_items": len(hidden.items),
+        "items": len(known_items(hidden.dataset)),
+        "hidden_targets": len(hidden.hidden_targets),
+        "other_targets": len(hidden.known_targets),
+        "seeds": seeds,
+        "content_knn": {"half_life": content.half_life, "weights": content.weights},
+        "figures": {name: summary(values, hidden) for name, values in results.items()},
+        "full model - content-kNN": {
+            ranking: against(results["full model"], results["content-kNN"], ranking, hidden)
+            for ranking in ("among hidden", "among all")
+        },
+        "full model - ids alone": against(results["full model"], results["ids alone"], "other targets", hidden),
+        "other targets, ndcg@10 by seed": seen,
+    }
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print the tables."""
+    for ranking in ("among hidden", "among all", "other targets"):
+        count = result["other_targets" if ranking == "other targets" else "hidden_targets"]
+        table = Table(title=f"{result['data']}: {ranking}, {count:,} targets", box=box.SIMPLE_HEAD)
+        for column in ("", "NDCG@10", "HR@10", "MRR"):
+            table.add_column(column, justify="right" if column else "left")
+        for name, values in result["figures"].items():
+            cells = [values[ranking][metric] for metric in ("ndcg@10", "hr@10", "mrr")]
+            table.add_row(name, *(f"{c['value']:.4f} [{c['low']:.4f}, {c['high']:.4f}]" for c in cells))
+        Console().print(table)
+    for ranking, found in result["full model - content-kNN"].items():
+        print(f"full model - content-kNN, {ranking}: {_said(found['ndcg@10'])}")
+    print(f"full model - ids alone, other targets: {_said(result['full model - ids alone']['ndcg@10'])}")
+
+
+def _said(difference: dict[str, float | None]) -> str:
+    return (
+        f"NDCG@10 {difference['value']:+.4f} [{difference['low']}, {difference['high']}], ratio {difference['ratio']}"
+    )
+
+
+def main() -> None:
+    """Print the tables; ``--json FILE`` keeps the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", help="service, or a data set of PALATE_DATA such as ml-1m")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=None)
+    parser.add_argument("--share", type=float, default=0.1, help="share of the titles that are hidden")
+    parser.add_argument("--draw", type=int, default=0, help="seed of which they are")
+    parser.add_argument("--json", type=Path, default=None)
+    arguments = parser.parse_args()
+    hidden = Hidden.draw(read(arguments.data), share=arguments.share, seed=arguments.draw)
+    result = bench(hidden, arguments.data, arguments.seeds, arguments.epochs)
+    result |= {"share": arguments.share, "draw": arguments.draw}
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    show(result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""Heads that predict what is wanted, and the intent they make for the item.
+
+From the state h each head k predicts a field of the target: its genre, its type, whether it is something known. Its
+soft prediction p_k, never the label, becomes the embedding e_k = p_k E_k; an attention of h over the heads makes one
+intent of them, z = Σ_k α_k W_v e_k with α = softmax_k(⟨W_q h, e_k⟩ / √W + b_k), which joins the state: h + W_o z. After
+FM-Intent (Netflix 2025), where intents are predicted first and items from them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int32, Int64
+from torch import Tensor, nn
+
+from palate.model.config import IntentConfig
+from palate.tokens.batch import RELEASE_EDGES, Batch, Catalogue, HeadSource, HeadSpec
+from palate.words import FIRST_KNOWN, PADDING
+
+
+class Intents(NamedTuple):
+    """Of ``R`` rows; ``C`` classes of all heads together, ``K`` heads."""
+
+    log_shares: Float[Tensor, "R C"]
+    """Logarithm of each class's probability within its head, head after head."""
+    attention: Float[Tensor, "R K"] | None
+    """Share of each head in the intent; none where intents don't reach the item."""
+    state: Float[Tensor, "R D"]
+    """The state, joined by the intent."""
+
+
+class IntentHeads(nn.Module):
+    """Several heads over one state."""
+
+    def __init__(self, specs: Sequence[HeadSpec], config: IntentConfig, *, width: int) -> None:
+        super().__init__()
+        self.specs = tuple(specs)
+        self.horizon = config.horizon
+        self.sizes = [spec.classes for spec in self.specs]
+        self.predict = nn.Linear(width, sum(self.sizes))
+        self.feeds = config.feed == "attention"
+        if self.feeds:
+            self.values = nn.Parameter(torch.randn(sum(self.sizes), config.width) * config.width**-0.5)
+            self.query = nn.Linear(width, config.width, bias=False)
+            self.head_bias = nn.Parameter(torch.zeros(len(self.specs)))
+            self.value = nn.Linear(config.width, config.width, bias=False)
+            self.join = nn.Linear(config.width, width, bias=False)
+            nn.init.zeros_(self.join.weight)
+
+    def forward(self, state: Float[Tensor, "R D"], without: int | None = None) -> Intents:
+        """Predict every head; ``without`` leaves one of them out of the intent."""
+        log_shares = torch.cat(
+            [part.log_softmax(-1) for part in torch.split(self.predict(state), self.sizes, dim=-1)], dim=-1
+        )
+        if not self.feeds:
+            return Intents(log_shares, None, state)
+        shares = torch.split(log_shares.exp(), self.sizes, dim=-1)
+        embedded = torch.stack(
+            [share @ table for share, table in zip(shares, torch.split(self.values, self.sizes), strict=True)], dim=1
+        )
+        fit = (embedded @ self.query(state).unsqueeze(-1))[..., 0] / math.sqrt(embedded.shape[-1]) + self.head_bias
+        if without is not None:
+            fit = fit.index_fill(1, torch.tensor([without], device=fit.device), -torch.inf)
+        attention = fit.softmax(-1)
+        intent = self.value((attention.unsqueeze(1) @ embedded)[:, 0])
+        return Intents(log_shares, attention, state + self.join(intent))
+
+    def loss(self, intents: Intents, labels: Float[Tensor, "R C"], weight: Float[Tensor, "R"]) -> Float[Tensor, ""]:
+        """The weighted sum over rows of the heads' mean cross-entropy; a row without a label costs a head nothing."""
+        return -((labels * intents.log_shares).sum(-1) * weight).sum() / len(self.specs)
+
+    def labels(
+        self, batch: Batch, catalogue: Catalogue, rows: Int64[Tensor, "R"], sequence: Int64[Tensor, "R"]
+    ) -> Float[Tensor, "R C"]:
+        """What each head should say of the targets at ``rows``: shares that add up to one, or all zero without a label.
+
+        With the horizon of a session they are the mean over the target and those after it in its session. ``sequence``
+        numbers the sequence of each row; the rows ascend.
+        """
+        own = torch.cat([self._own(spec, batch, catalogue, rows) for spec in self.specs], dim=1)
+        if self.horizon == "target":
+            return own
+        session = batch.session[rows]
+        return _rest_of_session(own, self.sizes, sequence, session)
+
+    def _own(
+        self, spec: HeadSpec, batch: Batch, catalogue: Catalogue, rows: Int64[Tensor, "R"]
+    ) -> Float[Tensor, "R C"]:
+        item = batch.target[rows] - FIRST_KNOWN
+        if spec.source == HeadSource.ITEM:
+            values = catalogue.metadata[item, spec.start : spec.start + spec.width].long()
+        elif spec.source == HeadSource.EVENT:
+            values = batch.outcome[rows, spec.start : spec.start + spec.width].long()
+        elif spec.source == HeadSource.FAMILIAR:
+            values = (batch.familiar[rows].long() + (FIRST_KNOWN - 1))[:, None]
+        else:
+            values = _release_class(batch.query_time[rows], catalogue.launch[item])[:, None] + FIRST_KNOWN
+        return _shares(values, spec.classes)
+
+
+def sequences(batch: Batch) -> Int64[Tensor, "T"]:
+    """The number of each slot's sequence."""
+    found, start = [], 0
+    for b, length in batch.rectangles:
+        found.append(torch.arange(start, start + b, device=batch.target.device).repeat_interleave(length))
+        start += b
+    return torch.cat(found)
+
+
+def _release_class(moment: Int64[Tensor, "R"], launch: Int64[Tensor, "R"]) -> Int64[Tensor, "R"]:
+    """The class of the time since launch; -2 where the launch is unknown, which is no class."""
+    unknown = launch == torch.iinfo(torch.int64).min
+    age = moment - launch.masked_fill(unknown, 0)
+    found = torch.bucketize(age, torch.tensor(RELEASE_EDGES, device=age.device), right=True)
+    return found.masked_fill(unknown, -FIRST_KNOWN)
+
+
+def _shares(values: Int64[Tensor, "R W"], classes: int) -> Float[Tensor, "R C"]:
+    """The share of each class among the known values of a row; all zero where there is none."""
+    counts = torch.zeros(len(values), classes + FIRST_KNOWN, device=values.device)
+    counts.scatter_add_(1, values, torch.ones_like(values, dtype=counts.dtype))
+    assert PADDING < FIRST_KNOWN
+    counts = counts[:, FIRST_KNOWN:]
+    return counts / counts.sum(1, keepdim=True).clamp(min=1)
+
+
+def _rest_of_session(
+    own: Float[Tensor, "R C"], sizes: Sequence[int], sequence: Int64[Tensor, "R"], session: Int32[Tensor, "R"]
+) -> Float[Tensor, "R C"]:
+    """The mean of each row's label and those behind it in the same sequence and session."""
+    R = len(own)
+    labelled = torch.stack([part.sum(-1) for part in torch.split(own, list(sizes), dim=-1)], dim=-1)
+    both = torch.cat([own, labelled], dim=-1).double()
+    from_here = both.flip(0).cumsum(0).flip(0)
+    starts = torch.ones(R, dtype=torch.bool, device=own.device)
+    starts[1:] = (sequence[1:] != sequence[:-1]) | (session[1:] != session[:-1])
+    first = starts.nonzero()[:, 0]
+    behind = torch.cat([first[1:], first.new_tensor([R])])
+    group = starts.long().cumsum(0) - 1
+    after = torch.cat([from_here, from_here.new_zeros(1, from_here.shape[1])])[behind[group]]
+    rest = from_here - after
+    counted = rest[:, own.shape[1] :].clamp(min=1).repeat_interleave(torch.tensor(sizes, device=own.device), dim=1)
+    return (rest[:, : own.shape[1]] / counted).to(own.dtype)

@@ -1,0 +1,232 @@
+"""The item tower: what an item's id and its metadata say, mixed by the item's age.
+
+The score of item v at moment t is, with the state h and the gate g of v's age at t,
+
+    g (⟨h, id_v⟩ + b_v) + (1 - g) (⟨h, meta_v⟩ + m_v) + c,
+
+where c is a bias of the age alone: what is new, or much acted on lately, is chosen more often, whatever it is. There
+is no nonlinearity behind the mix, so that scoring the catalogue is two matrix products. An item that was not in
+training has g = 0: it is scored by the same code, from what is known of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int32, Int64
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from palate.model.config import TowerConfig
+from palate.tokens.batch import AGE_SHAPE, Catalogue, MetadataKind, MetadataSpec
+from palate.words import FIRST_KNOWN, PADDING
+
+_LAUNCH, _VIEWS, _RECENT = AGE_SHAPE
+
+
+class ItemTables(NamedTuple):
+    """The tower's output for a catalogue of ``V`` items, of which the first ``R`` have an id; ``C`` age codes."""
+
+    id: Float[Tensor, "I D"]
+    """Embeddings of ids, the reserved indices included: I = R + 2."""
+    id_bias: Float[Tensor, "R"]
+    meta_in: Float[Tensor, "V D"] | None
+    """Metadata as an input; none where items have no metadata."""
+    meta_out: Float[Tensor, "V D"] | None
+    """Metadata as an output."""
+    meta_bias: Float[Tensor, "V"] | None
+    gate: Float[Tensor, "C"] | None
+    """g of each age code; with metadata."""
+    age_bias: Float[Tensor, "C"] | None
+    """c of each age code; where ages are used."""
+    dropped: Bool[Tensor, "V"] | None
+    """Items that are treated as new in this step of training."""
+
+
+class MixedTable(NamedTuple):
+    """Scores of rows with moments ``u`` of U: see `palate.model.loss`."""
+
+    id: Float[Tensor, "V D"]
+    id_bias: Float[Tensor, "V"]
+    meta: Float[Tensor, "V D"] | None
+    meta_bias: Float[Tensor, "V"] | None
+    gate: Float[Tensor, "U V"] | None
+    bias: Float[Tensor, "U V"] | None
+
+
+class ItemTower(nn.Module):
+    """Embeddings of ids and metadata, and the gate between them."""
+
+    def __init__(
+        self, config: TowerConfig, specs: Sequence[MetadataSpec], *, size: int, width: int, has_time: bool
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.id = nn.Parameter(torch.randn(size, width) * 0.02)
+        self.id_bias = nn.Parameter(torch.zeros(size - FIRST_KNOWN))
+        self.metadata = MetadataEmbedding(specs, config, width=width) if specs and config.metadata else None
+        self.gate = AgeTable(launch=True, views=True, recent=False) if self.metadata is not None else None
+        if self.gate is not None:
+            self.gate.start(views=[-2.0 + min(0.5 * bucket, 4.0) for bucket in range(_VIEWS)])
+        self.age_bias = AgeTable(launch=True, views=True, recent=True) if config.ages and has_time else None
+
+    def forward(self, catalogue: Catalogue) -> ItemTables:
+        """The tables of a catalogue; in training some items are treated as if they were new."""
+        there = self.metadata(catalogue) if self.metadata is not None else (None, None, None)
+        dropped = None
+        if self.training and self.metadata is not None and self.config.id_dropout:
+            dropped = torch.rand(len(catalogue.metadata), device=self.id.device) < self.config.id_dropout
+        meta_in, meta_out, meta_bias = there
+        return ItemTables(
+            id=self.id,
+            id_bias=self.id_bias,
+            meta_in=meta_in,
+            meta_out=meta_out,
+            meta_bias=meta_bias,
+            gate=None if self.gate is None else torch.sigmoid(self.gate()),
+            age_bias=None if self.age_bias is None else self.age_bias(),
+            dropped=dropped,
+        )
+
+    def inputs(
+        self, tables: ItemTables, catalogue: Catalogue, item: Int32[Tensor, "T"], moment: Int64[Tensor, "T"]
+    ) -> Float[Tensor, "T D"]:
+        """Embeddings of items as events of a history, each at the age that it had at its ``moment``."""
+        size = len(tables.id)
+        embedded = F.embedding(item.clamp(max=size - 1), tables.id)
+        if tables.meta_in is None or tables.gate is None:
+            return embedded
+        known = item >= FIRST_KNOWN
+        place = (item.long() - FIRST_KNOWN).clamp(min=0)
+        code = catalogue.ages[point(catalogue, moment), place].long()
+        has_id = item < size
+        if tables.dropped is not None:
+            has_id = has_id & ~tables.dropped[place]
+        gate = torch.where(has_id, tables.gate[code], 0.0)
+        gate = torch.where(known, gate, 1.0).unsqueeze(-1)
+        return torch.lerp(F.embedding(place, tables.meta_in), embedded, gate)
+
+    def output(self, tables: ItemTables, catalogue: Catalogue, points: Int64[Tensor, "U"]) -> MixedTable:
+        """What scores the catalogue at the moments ``points`` of it."""
+        ids, bias = tables.id[FIRST_KNOWN:], tables.id_bias
+        new = len(catalogue.metadata) - len(ids)
+        if new:
+            assert tables.meta_out is not None, "new items without metadata"
+            ids, bias = F.pad(ids, (0, 0, 0, new)), F.pad(bias, (0, new))
+        gate = age = None
+        if tables.gate is not None or tables.age_bias is not None:
+            codes = catalogue.ages[points].long()
+            if tables.gate is not None:
+                gate = look_up(tables.gate, codes)
+                no_id = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
+                no_id[catalogue.trained :] = True
+                if tables.dropped is not None:
+                    no_id |= tables.dropped
+                gate = gate.masked_fill(no_id, 0.0)
+            if tables.age_bias is not None:
+                if tables.dropped is not None:
+                    unseen = codes - codes % (_VIEWS * _RECENT)
+                    codes = torch.where(tables.dropped, unseen, codes)
+                age = look_up(tables.age_bias, codes)
+        return MixedTable(ids, bias, tables.meta_out, tables.meta_bias, gate, age)
+
+
+class AgeTable(nn.Module):
+    """One number for each age code: the sum of those of its parts."""
+
+    def __init__(self, *, launch: bool, views: bool, recent: bool) -> None:
+        super().__init__()
+        self.launch = nn.Parameter(torch.zeros(_LAUNCH)) if launch else None
+        self.views = nn.Parameter(torch.zeros(_VIEWS)) if views else None
+        self.recent = nn.Parameter(torch.zeros(_RECENT)) if recent else None
+
+    def start(self, *, views: Sequence[float]) -> None:
+        """Set the numbers of the views."""
+        assert self.views is not None
+        with torch.no_grad():
+            self.views.copy_(torch.tensor(views))
+
+    def forward(self) -> Float[Tensor, "C"]:
+        """The sums, in the order of the codes."""
+        total = torch.zeros(AGE_SHAPE)
+        if self.launch is not None:
+            total = total + self.launch[:, None, None]
+        if self.views is not None:
+            total = total + self.views[:, None]
+        if self.recent is not None:
+            total = total + self.recent
+        return total.reshape(-1)
+
+
+class MetadataEmbedding(nn.Module):
+    """Each column the mean of its values' embeddings or a projection of its vector; concatenated, and projected."""
+
+    def __init__(self, specs: Sequence[MetadataSpec], config: TowerConfig, *, width: int) -> None:
+        super().__init__()
+        self.specs = tuple(specs)
+        self.width = config.metadata_width
+        self.tables = nn.ParameterDict()
+        self.projections = nn.ModuleDict()
+        for number, spec in enumerate(self.specs):
+            if spec.kind == MetadataKind.CATEGORY:
+                self.tables[str(number)] = nn.Parameter(torch.randn(spec.size, self.width) * self.width**-0.5)
+            else:
+                self.projections[str(number)] = nn.Linear(spec.width, self.width, bias=False)
+        trunk = self.width * len(self.specs)
+        self.trunk = nn.Linear(trunk, width)
+        self.input = nn.Linear(width, width)
+        self.output = nn.Linear(width, width)
+        self.bias = nn.Linear(width, 1)
+        for head in (self.input, self.output):
+            # Metadata begin as loud as ids do.
+            nn.init.normal_(head.weight, std=0.02 * width**-0.5 * 2)
+            nn.init.zeros_(head.bias)
+        nn.init.zeros_(self.bias.weight)
+        nn.init.zeros_(self.bias.bias)
+        self.dropout = nn.Dropout(config.metadata_dropout)
+
+    def forward(self, catalogue: Catalogue) -> tuple[Float[Tensor, "V D"], Float[Tensor, "V D"], Float[Tensor, "V"]]:
+        """Metadata of every item as an input, as an output, and their bias."""
+        parts = [self.column(number, catalogue) for number in range(len(self.specs))]
+        trunk = F.silu(self.trunk(self.dropout(torch.cat(parts, dim=-1))))
+        return self.input(trunk), self.output(trunk), self.bias(trunk)[:, 0]
+
+    def column(self, number: int, catalogue: Catalogue) -> Float[Tensor, "V W"]:
+        """One column of every item."""
+        spec = self.specs[number]
+        columns = slice(spec.start, spec.start + spec.width)
+        if spec.kind == MetadataKind.VECTOR:
+            projected: Tensor = self.projections[str(number)](catalogue.vectors[:, columns])
+            return projected
+        ids, table = catalogue.metadata[:, columns], self.tables[str(number)]
+        if spec.width == 1:
+            return F.embedding(ids[:, 0], table)
+        return F.embedding_bag(ids, table, mode="mean", padding_idx=PADDING)
+
+
+def point(catalogue: Catalogue, moment: Int64[Tensor, "..."]) -> Int64[Tensor, "..."]:
+    """The catalogue's last moment at or before each of these, or its first."""
+    return (torch.searchsorted(catalogue.moments, moment, right=True) - 1).clamp(min=0)
+
+
+def look_up(table: Float[Tensor, "C"], codes: Int64[Tensor, "U V"]) -> Float[Tensor, "U V"]:
+    """``table[codes]``, with a gradient that counts into the table instead of scattering one by one."""
+    found: Tensor = _LookUp.apply(table, codes)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _LookUp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: object, table: Tensor, codes: Tensor) -> Tensor:
+        ctx.save_for_backward(codes)  # type: ignore[attr-defined]
+        ctx.size = len(table)  # type: ignore[attr-defined]
+        return table[codes]
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: object, gradient: Tensor) -> tuple[Tensor, None]:
+        (codes,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        sums = torch.bincount(codes.reshape(-1), weights=gradient.reshape(-1), minlength=ctx.size)  # type: ignore[attr-defined]
+        return sums.to(gradient.dtype), None

@@ -1,0 +1,205 @@
+"""Ages of items: how long an item has been there, how often it was acted on before a moment, and how often lately.
+
+Counts are kept on a grid of moments. What a moment knows lies strictly before the grid's last point at or before it, so
+nothing of the present is ever counted, and all rows between two points see the same catalogue.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import Field
+
+from palate.config import Config
+from palate.tokens.batch import AGE_SHAPE
+from palate.words import ITEM_ID, TIMESTAMP
+
+HOUR_MS: Final = 3_600_000
+DAY_MS: Final = 24 * HOUR_MS
+
+LAUNCH_EDGES: Final = tuple(days * DAY_MS for days in (1, 3, 7, 14, 30, 60, 120, 240, 365, 1095))
+"""Milliseconds since the launch that part its buckets; one more bucket is for data without time."""
+LAUNCH_BUCKETS, VIEW_BUCKETS, RECENT_BUCKETS = AGE_SHAPE
+
+
+class AgeConfig(Config):
+    """How the age of items is counted."""
+
+    step_hours: float = Field(default=24, gt=0)
+    """Time between two points of the grid; longer where the grid would be larger than ``cells``."""
+    recent_days: float = Field(default=7, gt=0)
+    """Days that count as recent."""
+    cells: int = Field(default=1 << 25, ge=1)
+    """Most points of the grid times items; two bytes each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ages:
+    """Counts of the training events on a grid of moments.
+
+    Without time there is one point, which knows the whole training part.
+    """
+
+    config: AgeConfig
+    counts: pl.DataFrame
+    """Columns ``item`` (place in the vocabulary, from 0), ``bin`` (steps since 1970) and ``events``; with time."""
+    totals: NDArray[np.int64]
+    """Training events of each item, ``[V]``."""
+    step: int | None
+    """Milliseconds between two points; none without time."""
+    end: int
+    """Milliseconds of the last training event; later ones are counted from the log that is scored."""
+
+    @classmethod
+    def fit(cls, seen: pl.DataFrame, totals: NDArray[np.int64], config: AgeConfig, *, end: int | None) -> Ages:
+        """From ``seen`` (``item``, ``hour``, ``events``) of all training events; ``end`` is the last one's moment.
+
+        Without time ``seen`` is empty and ``end`` none.
+        """
+        if end is None:
+            return cls(config=config, counts=_empty(), totals=totals, step=None, end=0)
+        hours = max(round(config.step_hours), 1)
+        first, last = seen["hour"].min(), seen["hour"].max()
+        assert isinstance(first, int)
+        assert isinstance(last, int)
+        while (last // hours - first // hours + 2) * len(totals) > config.cells:
+            hours *= 2
+        counts = (
+            seen.group_by("item", (pl.col("hour") // hours).alias("bin"))
+            .agg(pl.col("events").sum())
+            .sort("item", "bin")
+            .cast({"item": pl.Int64, "bin": pl.Int64, "events": pl.Int64})
+        )
+        return cls(config=config, counts=counts, totals=totals, step=hours * HOUR_MS, end=end)
+
+    def grid(
+        self, launch: NDArray[np.float64], later: pl.DataFrame | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int16]]:
+        """Moments ``[K]`` and the code of each item at each of them ``[K, V]``.
+
+        ``launch`` [V] are milliseconds, NaN where unknown; there may be more items than in training, which have no
+        training event. ``later`` holds the events after the training's last one to count as well, with columns
+        ``item`` and ``timestamp``.
+        """
+        V = len(launch)
+        if self.step is None:
+            views = np.zeros(V, np.int64)
+            views[: len(self.totals)] = self.totals
+            return np.zeros(1, np.int64), _code(np.full(V, LAUNCH_BUCKETS - 1), view_bucket(views), 0)[None]
+        counts = self.counts
+        if later is not None and later.height:
+            counted = later.group_by("item", (pl.col(TIMESTAMP) // self.step).alias("bin")).agg(
+                pl.len().cast(pl.Int64).alias("events")
+            )
+            counts = pl.concat([counts, counted.cast({"item": pl.Int64, "bin": pl.Int64})])
+        bins = counts["bin"].to_numpy()
+        first = int(bins.min())
+        window = max(round(self.config.recent_days * DAY_MS / self.step), 1)
+        K = int(bins.max()) - first + 2 + window  # behind the last event, until nothing is recent any more
+        # Point k stands at the beginning of step first + k, and knows the steps before it.
+        per_step = np.zeros((K, V), np.int32)
+        np.add.at(per_step, (bins - first + 1, counts["item"].to_numpy()), counts["events"].to_numpy())
+        moments = (first + np.arange(K, dtype=np.int64)) * self.step
+        codes = np.empty((K, V), np.int16)
+        before = np.zeros((window + 1, V), np.int64)  # ring of running sums
+        running = np.zeros(V, np.int64)
+        for k in range(K):
+            running = running + per_step[k]
+            before[k % (window + 1)] = running
+            past = before[(k + 1) % (window + 1)] if k >= window else 0
+            codes[k] = _code(launch_bucket(moments[k] - launch), view_bucket(running), recent_bucket(running - past))
+        return moments, codes
+
+    def write(self, path: Path) -> None:
+        """Save the counts as Parquet."""
+        self.counts.write_parquet(path)
+
+    def described(self) -> dict[str, object]:
+        """What beside the counts has to be known to read them."""
+        return {"config": self.config.model_dump(), "step": self.step, "end": self.end}
+
+    @classmethod
+    def read(cls, path: Path, described: dict[str, object], totals: NDArray[np.int64]) -> Ages:
+        """Read what `write` and `described` gave."""
+        step, end = described["step"], described["end"]
+        assert step is None or isinstance(step, int)
+        assert isinstance(end, int)
+        config = AgeConfig.model_validate(described["config"])
+        return cls(config=config, counts=pl.read_parquet(path), totals=totals, step=step, end=end)
+
+
+def launch_bucket(age: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The bucket of the milliseconds since the launch; what has yet to launch (NaN: who knows when) is the youngest."""
+    bucket = np.searchsorted(np.array(LAUNCH_EDGES, np.float64), np.nan_to_num(age), side="right")
+    return np.where(np.isnan(age), 0, bucket)
+
+
+def view_bucket(views: NDArray[np.int64]) -> NDArray[np.int64]:
+    """0, 1, 2, 3-4, 5-8, …
+
+    >>> view_bucket(np.array([0, 1, 2, 3, 4, 5, 8, 9]))
+    array([0, 1, 2, 3, 3, 4, 4, 5])
+    """
+    bucket = np.ceil(np.log2(np.maximum(views, 1))).astype(np.int64) + 1
+    return np.where(views > 0, np.minimum(bucket, VIEW_BUCKETS - 1), 0)
+
+
+def recent_bucket(views: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Twice as fine: two buckets each time the count doubles.
+
+    >>> recent_bucket(np.array([0, 1, 2, 3, 4, 5, 6, 8, 12, 16]))
+    array([0, 1, 3, 4, 5, 6, 6, 7, 8, 9])
+    """
+    bucket = np.floor(2 * np.log2(np.maximum(views, 1))).astype(np.int64) + 1
+    return np.where(views > 0, np.minimum(bucket, RECENT_BUCKETS - 1), 0)
+
+
+def _code(launch: NDArray[np.int64], views: NDArray[np.int64], recent: NDArray[np.int64] | int) -> NDArray[np.int16]:
+    code: NDArray[np.int16] = ((launch * VIEW_BUCKETS + views) * RECENT_BUCKETS + recent).astype(np.int16)
+    return code
+
+
+def _empty() -> pl.DataFrame:
+    return pl.DataFrame(schema={"item": pl.Int64, "bin": pl.Int64, "events": pl.Int64})
+
+
+class ViewCounter:
+    """Counts the events of items by the hour, part by part."""
+
+    def __init__(self, *, has_time: bool) -> None:
+        self._has_time = has_time
+        self._tables: list[pl.DataFrame] = []
+        self._rows = 0
+        self._end: int | None = None
+
+    def add(self, events: pl.DataFrame) -> None:
+        """Count the training events of a part, by `ITEM_ID` and `TIMESTAMP`."""
+        if not self._has_time or not events.height:
+            return
+        last = events[TIMESTAMP].max()
+        assert isinstance(last, int)
+        self._end = last if self._end is None else max(self._end, last)
+        counted = events.group_by(ITEM_ID, (pl.col(TIMESTAMP) // HOUR_MS).alias("hour")).agg(pl.len().alias("events"))
+        self._tables.append(counted.cast({"events": pl.Int64}))
+        self._rows += counted.height
+        if self._rows > 2 * self._tables[0].height + 1_000_000:
+            self._tables = [self._sum()]
+            self._rows = self._tables[0].height
+
+    def finish(self, vocabulary: pl.Series, totals: NDArray[np.int64], config: AgeConfig) -> Ages:
+        """Ages of the items of ``vocabulary``, in its order."""
+        if self._end is None:
+            return Ages.fit(pl.DataFrame(), totals, config, end=None)
+        places = pl.DataFrame({ITEM_ID: vocabulary}).with_row_index("item")
+        seen = self._sum().join(places, on=ITEM_ID, how="inner").select("item", "hour", "events")
+        return Ages.fit(seen, totals, config, end=self._end)
+
+    def _sum(self) -> pl.DataFrame:
+        if len(self._tables) == 1:
+            return self._tables[0]
+        return pl.concat(self._tables).group_by(ITEM_ID, "hour").agg(pl.col("events").sum())

@@ -1,0 +1,80 @@
+"""The catalogue as tensors: what a model has to know of the items of a tokenizer, and how old they were when."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+
+from palate.data import Dataset
+from palate.tokens.batch import Catalogue
+from palate.tokens.metadata import MetadataArrays
+from palate.tokens.tokenizer import Tokenizer
+from palate.words import ITEM_ID, LAUNCH_TIME, TIMESTAMP
+
+_UNKNOWN = np.iinfo(np.int64).min
+
+
+def training_catalogue(tokenizer: Tokenizer) -> Catalogue:
+    """The trained items, with the counts of the training events."""
+    return _catalogue(tokenizer, tokenizer.described, tokenizer.items.table["launch"], None)
+
+
+def present_catalogue(tokenizer: Tokenizer, dataset: Dataset, *, rolling: bool = True) -> Catalogue:
+    """The items of ``tokenizer``, which has been given those of ``dataset`` (`Tokenizer.with_items`).
+
+    Metadata are those of the dataset's items table, or of the training where it lacks a trained item. With ``rolling``
+    the dataset's events after the training's last one count as well, each from the next point of the grid on.
+    """
+    assert tokenizer.ages is not None, "a fitted tokenizer"
+    items = dataset.items
+    if tokenizer.described is not None:
+        if items is None:
+            items = tokenizer.described
+        else:
+            missing = tokenizer.described.filter(~pl.col(ITEM_ID).is_in(items[ITEM_ID].implode()))
+            items = pl.concat([items, missing], how="diagonal_relaxed")
+    launch = tokenizer.items.table.select(pl.col("value").alias(ITEM_ID), "launch")
+    later = None
+    if dataset.has_time:
+        seen = dataset.events.group_by(ITEM_ID).agg(pl.col(TIMESTAMP).min().alias("seen"))
+        launch = launch.join(seen, on=ITEM_ID, how="left", maintain_order="left")
+        now = pl.lit(None, pl.Int64)
+        if items is not None and LAUNCH_TIME in items.columns:
+            launch = launch.join(items.select(ITEM_ID, now=LAUNCH_TIME), on=ITEM_ID, how="left", maintain_order="left")
+            now = pl.col("now")
+        launch = launch.select(ITEM_ID, pl.coalesce(now, "launch", "seen").alias("launch"))
+        if rolling and tokenizer.has_time:
+            places = pl.DataFrame({ITEM_ID: tokenizer.items.values}).with_row_index("item")
+            later = (
+                dataset.events.lazy()
+                .filter(pl.col(TIMESTAMP) > tokenizer.ages.end)
+                .select(ITEM_ID, TIMESTAMP)
+                .join(places.lazy(), on=ITEM_ID)
+                .select("item", TIMESTAMP)
+                .collect()
+            )
+    return _catalogue(tokenizer, items, launch["launch"], later)
+
+
+def _catalogue(
+    tokenizer: Tokenizer, items: pl.DataFrame | None, launch: pl.Series, later: pl.DataFrame | None
+) -> Catalogue:
+    assert tokenizer.ages is not None, "a fitted tokenizer"
+    ids = tokenizer.items.values
+    if tokenizer.metadata is not None:
+        arrays = tokenizer.metadata.encode(items, ids)
+    else:
+        arrays = MetadataArrays(np.zeros((len(ids), 0), np.int32), np.zeros((len(ids), 0), np.float32))
+    known: NDArray[np.int64] = launch.fill_null(_UNKNOWN).to_numpy().astype(np.int64)
+    since = np.where(known == _UNKNOWN, np.nan, known.astype(np.float64))
+    moments, ages = tokenizer.ages.grid(since, later)
+    return Catalogue(
+        trained=tokenizer.trained,
+        metadata=torch.from_numpy(arrays.ids),
+        vectors=torch.from_numpy(arrays.vectors),
+        launch=torch.from_numpy(known),
+        moments=torch.from_numpy(moments),
+        ages=torch.from_numpy(ages),
+    )
