@@ -1,10 +1,11 @@
 """New titles: a tenth of them hidden from training, then ranked for the members who chose them.
 
-A hidden title (a series with all its episodes, where there are series) has no event in training, in validation or in any
-history: it has no views, and is known by its row of the items table alone. Its test events ask for it, ranked (a) among
-the hidden titles and (b) among all candidates, by the full model, by content-kNN with settings chosen on validation, and
-by popularity, which knows nothing of it: its order among hidden titles is random. Besides, (c): what metadata do to all
-other targets, against the same model without them. Run as
+A hidden title (a series with all its episodes, where there are series) has no event in training, in validation or in
+any history: it has no views, and is known by its row of the items table alone. Its test events ask for it, ranked (a)
+among the hidden titles and (b) among all candidates, by the full model, by content-kNN and by popularity, which knows
+nothing of it: its order among hidden titles is arbitrary. Content-kNN comes twice: with settings chosen on all
+validation targets, and with those chosen by rehearsals, in which other titles are hidden and validation targets ask for
+them. Besides, (c): what metadata do to all other targets, against the same model without them. Run as
 
     python benchmarks/cold/bench.py service --seeds 3 --json benchmarks/cold/service.json
     python benchmarks/cold/bench.py ml-1m --seeds 3 --json benchmarks/cold/ml-1m.json
@@ -22,15 +23,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from blind import Blind, Floats, figures
 from hide import Hidden, HiddenLog
+from rehearse import rehearsed
 
 from common import data_folder
 from palate.baselines.content import ContentKnn
@@ -121,20 +122,21 @@ def summary(values: Figures, hidden: Hidden) -> dict[str, Any]:
     return found
 
 
-def bench(hidden: Hidden, data: str, seeds: int, epochs: int | None) -> dict[str, Any]:
+def bench(hidden: Hidden, data: str, share: float, seeds: int, epochs: int | None) -> dict[str, Any]:
     """Everything, as one JSON object."""
     dataset, division = hidden.log
-    content = ContentKnn.fit(dataset, division)
-    popular = Popular.fit(dataset, division)
-    results = {"content-kNN": measured(hidden, content.on), "popular": measured(hidden, lambda _: popular)}
+    popular, content = Popular.fit(dataset, division), ContentKnn.fit(dataset, division)
+    peers = {"content-kNN": content, "content-kNN, rehearsed": rehearsed(hidden, share)}
+    results = {name: measured(hidden, peer.on) for name, peer in peers.items()}
+    results["popular"] = measured(hidden, lambda _: popular)
+    print({name: _brief(each) for name, each in results.items()}, file=sys.stderr, flush=True)
     seen: dict[str, list[float]] = {}
     for name, metadata in (("full model", True), ("ids alone", False)):
         runs = []
         for seed in range(seeds):
             changes = {"seed": seed} | ({} if epochs is None else {"epochs": epochs})
             runs.append(trained(hidden, settings(data, metadata=metadata).model_copy(update=changes)))
-            values = {ranking: float(each["ndcg@10"].mean()) for ranking, each in runs[-1].items()}
-            print(name, seed, values, file=sys.stderr, flush=True)
+            print(name, seed, _brief(runs[-1]), file=sys.stderr, flush=True)
         results[name] = mean_of(runs)
         seen[name] = [float(run["other targets"]["ndcg@10"].mean()) for run in runs]
     return {
@@ -144,15 +146,22 @@ def bench(hidden: Hidden, data: str, seeds: int, epochs: int | None) -> dict[str
         "hidden_targets": len(hidden.hidden_targets),
         "other_targets": len(hidden.known_targets),
         "seeds": seeds,
-        "content_knn": {"half_life": content.half_life, "weights": content.weights},
+        "settings": {name: {"half_life": str(peer.half_life), "weights": peer.weights} for name, peer in peers.items()},
         "figures": {name: summary(values, hidden) for name, values in results.items()},
-        "full model - content-kNN": {
-            ranking: against(results["full model"], results["content-kNN"], ranking, hidden)
-            for ranking in ("among hidden", "among all")
+        "full model minus": {
+            name: {
+                ranking: against(results["full model"], results[name], ranking, hidden)
+                for ranking in ("among hidden", "among all")
+            }
+            for name in peers
         },
         "full model - ids alone": against(results["full model"], results["ids alone"], "other targets", hidden),
         "other targets, ndcg@10 by seed": seen,
     }
+
+
+def _brief(values: Figures) -> dict[str, float]:
+    return {ranking: round(float(each["ndcg@10"].mean()), 4) for ranking, each in values.items()}
 
 
 def show(result: dict[str, Any]) -> None:
@@ -166,15 +175,16 @@ def show(result: dict[str, Any]) -> None:
             cells = [values[ranking][metric] for metric in ("ndcg@10", "hr@10", "mrr")]
             table.add_row(name, *(f"{c['value']:.4f} [{c['low']:.4f}, {c['high']:.4f}]" for c in cells))
         Console().print(table)
-    for ranking, found in result["full model - content-kNN"].items():
-        print(f"full model - content-kNN, {ranking}: {_said(found['ndcg@10'])}")
+    for name, rankings in result["full model minus"].items():
+        for ranking, found in rankings.items():
+            print(f"full model - {name}, {ranking}: {_said(found['ndcg@10'])}")
     print(f"full model - ids alone, other targets: {_said(result['full model - ids alone']['ndcg@10'])}")
 
 
 def _said(difference: dict[str, float | None]) -> str:
-    return (
-        f"NDCG@10 {difference['value']:+.4f} [{difference['low']}, {difference['high']}], ratio {difference['ratio']}"
-    )
+    low, high = (f"{difference[end]:+.4f}" for end in ("low", "high"))
+    ratio = difference["ratio"]
+    return f"NDCG@10 {difference['value']:+.4f} [{low}, {high}], ratio {'-' if ratio is None else f'{ratio:.2f}'}"
 
 
 def main() -> None:
@@ -188,7 +198,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=None)
     arguments = parser.parse_args()
     hidden = Hidden.draw(read(arguments.data), share=arguments.share, seed=arguments.draw)
-    result = bench(hidden, arguments.data, arguments.seeds, arguments.epochs)
+    result = bench(hidden, arguments.data, arguments.share, arguments.seeds, arguments.epochs)
     result |= {"share": arguments.share, "draw": arguments.draw}
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -1,7 +1,7 @@
 """Titles that are hidden from training, and the log without them.
 
-A hidden title is a series with all its episodes, or a single item. None of its events is in the log that is learned from,
-validated on or looked back at; its test events are kept apart, as questions.
+A hidden title is a series with all its episodes, or a single item. None of its events is in the log that is learned
+from, validated on or looked back at; its test events are kept apart, as questions.
 """
 
 from __future__ import annotations
@@ -27,22 +27,26 @@ class Hidden:
     division: Split
     items: pl.Series
     """Hidden items, ascending."""
+    part: Part = Part.TEST
+    """The part whose targets are asked for."""
 
     @classmethod
     def draw(cls, dataset: Dataset, *, share: float, seed: int) -> Hidden:
         """Hide a share of the titles of the items table, drawn by the seed."""
-        items = dataset.items
-        assert items is not None, "new titles are known by the items table"
-        assert not dataset.has_time or LAUNCH_TIME in items.columns, "without a launch a hidden item never begins"
-        single = pl.col(ITEM_ID).cast(pl.String)
-        title = pl.concat_str(pl.lit("item "), single)
-        if GROUP_ID in items.columns:
-            title = pl.coalesce(pl.concat_str(pl.lit("group "), pl.col(GROUP_ID).cast(pl.String)), title)
-        titles = items.select(ITEM_ID, title.alias("title"))
-        names = titles["title"].unique().sort()
-        drawn = names.gather(np.random.default_rng(seed).permutation(len(names))[: round(share * len(names))])
-        hidden = titles.filter(pl.col("title").is_in(drawn.implode()))[ITEM_ID].sort()
-        return cls(dataset, split(dataset), hidden)
+        assert dataset.items is not None, "new titles are known by the items table"
+        known = not dataset.has_time or LAUNCH_TIME in dataset.items.columns
+        assert known, "without a launch a hidden item never begins"
+        return cls(dataset, split(dataset), _draw(dataset.items, share, seed))
+
+    def again(self, *, share: float, seed: int) -> Hidden:
+        """A rehearsal: of what is not hidden, without the test part, a share hidden, for the validation targets."""
+        dataset, division = self.log
+        assert dataset.items is not None
+        earlier = division.part != self.part
+        before = replace(dataset, events=dataset.events.filter(pl.Series(earlier)))
+        rest = dataset.items.filter(~pl.col(ITEM_ID).is_in(self.items.implode()))
+        parts = replace(division, part=division.part[earlier])
+        return Hidden(before, parts, _draw(rest, share, seed), Part.VALIDATION)
 
     @cached_property
     def kept(self) -> NDArray[np.bool_]:
@@ -57,8 +61,8 @@ class Hidden:
 
     @cached_property
     def targets(self) -> pl.DataFrame:
-        """The test targets, in the form of `palate.data.split.queries`, by row of the whole log."""
-        return queries(self.dataset, self.division, Part.TEST)
+        """The targets, in the form of `palate.data.split.queries`, by row of the whole log."""
+        return queries(self.dataset, self.division, self.part)
 
     @cached_property
     def hidden_targets(self) -> pl.DataFrame:
@@ -98,6 +102,17 @@ class Hidden:
 
     def _only(self, keep: NDArray[np.bool_]) -> Dataset:
         return replace(self.dataset, events=self.dataset.events.filter(pl.Series(keep)))
+
+
+def _draw(items: pl.DataFrame, share: float, seed: int) -> pl.Series:
+    """The items of a share of the titles, ascending."""
+    title = pl.concat_str(pl.lit("item "), pl.col(ITEM_ID).cast(pl.String))
+    if GROUP_ID in items.columns:
+        title = pl.coalesce(pl.concat_str(pl.lit("group "), pl.col(GROUP_ID).cast(pl.String)), title)
+    titles = items.select(ITEM_ID, title.alias("title"))
+    names = titles["title"].unique().sort()
+    drawn = names.gather(np.random.default_rng(seed).permutation(len(names))[: round(share * len(names))])
+    return titles.filter(pl.col("title").is_in(drawn.implode()))[ITEM_ID].sort()
 
 
 class HiddenLog:

@@ -18,6 +18,7 @@
     │   └── FormatVersionError
     ├── TrainingError        training can't go on (a loss that is not finite, say)
     ├── UnknownMemberError
+    ├── UnknownItemError
     └── MissingExtraError    an optional part is not installed
 
 The message says what happened and where; ``hint`` says what to do about it. A failed ``assert`` is a bug
@@ -105,6 +106,10 @@ class TrainingError(PalateError):
 
 class UnknownMemberError(PalateError):
     """A member that is not in the data."""
+
+
+class UnknownItemError(PalateError):
+    """An item that neither the data nor the run know."""
 
 
 class MissingExtraError(PalateError):

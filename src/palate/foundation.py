@@ -11,8 +11,13 @@ import polars as pl
 
 from palate.data import Dataset, Schema, present_queries
 from palate.errors import RunExistsError
+from palate.rank.ahead_scorer import AheadScorer
+from palate.rank.explain import explain
+from palate.rank.explanation import Explanation
 from palate.rank.model_scorer import ModelScorer
+from palate.rank.predictions import head_names, predict
 from palate.rank.recommend import Progress, recommend
+from palate.rank.scorer import Scorer
 from palate.runs import Run
 
 
@@ -46,22 +51,67 @@ class FoundationModel:
         """Its scores for queries of ``dataset``."""
         return ModelScorer(self.run.model, self.run.tokenizer, dataset, context=self.run.windows.context)
 
+    def ranker(self, dataset: Dataset, *, horizon: int = 1) -> Scorer:
+        """What ranks for the next ``horizon`` targets; `ConfigError` where the run doesn't look so far."""
+        scorer = self.scorer(dataset)
+        return scorer if horizon == 1 else AheadScorer(scorer, horizon)
+
+    @property
+    def heads(self) -> dict[str, list[str]]:
+        """What it predicts beside the item, by name: the names of the classes. Empty where it has no heads."""
+        return head_names(self.run.model, self.run.tokenizer)
+
     def recommend(
         self,
         dataset: Dataset,
         *,
         k: int = 10,
+        horizon: int = 1,
         user_ids: Sequence[int | str] | None = None,
         at: int | None = None,
         progress: Progress | None = None,
     ) -> pl.DataFrame:
         """The ``k`` best items for each member next, with columns ``user_id``, ``rank``, ``item_id``, ``score``.
 
-        ``at`` is the moment in milliseconds, by default just after the last event of the log. Raises
-        `UnknownMemberError` for members without events.
+        ``at`` is the moment in milliseconds, by default just after the last event of the log. With a ``horizon`` above
+        1 they are the best for the next so many targets together, and the score is the share of these that an item is
+        expected to be. Raises `UnknownMemberError` for members without events, `ConfigError` for a moment before
+        their last one and for a horizon that the run has not been trained for.
         """
         queries = present_queries(dataset, user_ids, at)
-        table = recommend(self.scorer(dataset), dataset, queries, k=k, progress=progress)
+        table = recommend(self.ranker(dataset, horizon=horizon), dataset, queries, k=k, progress=progress)
         return table.join(queries.select("query", "user_id"), on="query", maintain_order="left").select(
             "user_id", "rank", "item_id", "score"
         )
+
+    def predict(
+        self,
+        dataset: Dataset,
+        heads: Sequence[str] | None = None,
+        *,
+        k: int = 5,
+        user_ids: Sequence[int | str] | None = None,
+        at: int | None = None,
+        progress: Progress | None = None,
+    ) -> pl.DataFrame:
+        """The ``k`` most probable classes of each head for each member's next target; all `heads` without ``heads``.
+
+        Columns: ``user_id``, ``head``, ``rank``, ``value``, ``probability``, ``attention`` (share of the head in the
+        intent; null where intents don't reach the items). ``user_ids``, ``at`` and errors as in `recommend`; also a
+        `ConfigError` for a head that the run doesn't have.
+        """
+        queries = present_queries(dataset, user_ids, at)
+        table = predict(self.scorer(dataset), queries, heads, k=k, progress=progress)
+        return table.join(queries.select("query", "user_id"), on="query", how="left", maintain_order="left").select(
+            "user_id", "head", "rank", "value", "probability", "attention"
+        )
+
+    def explain(
+        self, dataset: Dataset, user_id: int | str, item_id: int | str, *, at: int | None = None, events: int = 100
+    ) -> Explanation:
+        """Why an item is, or is not, recommended to a member: rules, rank, and what moved its score.
+
+        ``at`` as in `recommend`; ``events`` are the last ones of the member that are left out in turn. Raises
+        `UnknownMemberError`, `UnknownItemError`, and `ConfigError` for a moment before the member's last event.
+        """
+        return explain(self.scorer(dataset), user_id, item_id, at=at, events=events)

@@ -70,13 +70,17 @@ def test_figures(result):
     assert result.metrics["hr@1"].value > 0.3
     assert result.metrics["hr@1"].value == result.metrics["ndcg@1"].value
     assert set(result.metrics) == {
-        f"{name}@{k}" for name in ("ndcg", "hr", "mrr", "coverage", "novelty", "diversity") for k in (1, 5, 10)
+        f"{name}@{k}"
+        for name in ("ndcg", "hr", "mrr", "next_recall", "coverage", "novelty", "diversity")
+        for k in (1, 5, 10)
     } - {"diversity@1"}
     assert "hr@25" in result.baselines["random"]
     assert set(result.baselines) == {"random"}
     assert result.comparison["random"]["ndcg@10"].p_value < 0.05
     assert result.comparison["random"]["ndcg@10"].low > 0
-    assert set(result.comparison["other"]) == {f"{name}@{k}" for name in ("ndcg", "hr", "mrr") for k in (1, 5)}
+    assert set(result.comparison["other"]) == {
+        f"{name}@{k}" for name in ("ndcg", "hr", "mrr", "next_recall") for k in (1, 5)
+    }
 
 
 def test_slices_divide_the_targets(result):
@@ -96,7 +100,7 @@ def test_slices_divide_the_targets(result):
 def test_one_json_object_that_reads_back(result):
     text = result.to_json()
     content = json.loads(text, parse_constant=pytest.fail)
-    assert set(content) == {"protocol", "metrics", "slices", "baselines", "comparison"}
+    assert set(content) == {"protocol", "metrics", "slices", "baselines", "comparison", "heads"}
     assert set(content["metrics"]["ndcg@10"]) == {"value", "low", "high"}
     assert Evaluation.model_validate_json(text) == result
 

@@ -5,7 +5,6 @@ import torch
 
 from palate.model.attention import biased_attention, reference_attention
 from palate.model.bias import PositionBias, TimeBias, gap_buckets
-from palate.model.loss import reference_softmax_loss, softmax_loss
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -22,25 +21,6 @@ def test_attention(shared: bool) -> None:
         results.append((out, *gradients))
     for fast, plain in zip(*results, strict=True):
         torch.testing.assert_close(fast, plain)
-
-
-@pytest.mark.parametrize("logit_bytes", [1, 4 * 11 * 3, 10**9])
-def test_loss(logit_bytes: int) -> None:
-    torch.manual_seed(0)
-    state = torch.randn(8, 5, requires_grad=True)
-    items = torch.randn(11, 5, requires_grad=True)
-    bias = torch.randn(11, requires_grad=True)
-    target = torch.tensor([0, 3, 1, 2, 5, 4, 10, 6])
-    available = torch.tensor([1, 11, 4, 3, 6, 5, 11, 9], dtype=torch.int32)
-    fast = softmax_loss(state, items, bias, target, available, logit_bytes=logit_bytes)
-    plain = reference_softmax_loss(state, items, bias, target, available)
-    torch.testing.assert_close(fast, plain)
-    for a, b in zip(
-        torch.autograd.grad(fast, [state, items, bias]),
-        torch.autograd.grad(plain, [state, items, bias]),
-        strict=True,
-    ):
-        torch.testing.assert_close(a, b)
 
 
 def test_time_bias_gradient() -> None:

@@ -22,7 +22,7 @@ def test_the_present_is_scored_like_an_event(context: int) -> None:
     config = config.model_copy(update={"model": ModelConfig(encoder=TransformerConfig(width=16))})
     tokenizer = Tokenizer.fit(dataset, split(dataset), config.tokenizer)
     model = new_model(config, tokenizer)
-    torch.nn.init.normal_(model.items, std=0.5)
+    torch.nn.init.normal_(model.tower.id, std=0.5)
     # One more event a member, of which nothing is known when it is asked for.
     ends = present_queries(dataset)
     unknown = ends.select("user_id", "position").with_columns(item_id=pl.lit("t00"), event_type=pl.lit("play"))
@@ -60,7 +60,7 @@ def test_queries_that_share_a_window_score_as_if_alone() -> None:
     config = PretrainConfig.parse({"windows": {"context": 12}}, source="test")
     tokenizer = Tokenizer.fit(dataset, split(dataset), config.tokenizer)
     model = new_model(config, tokenizer)
-    torch.nn.init.normal_(model.items, std=0.5)
+    torch.nn.init.normal_(model.tower.id, std=0.5)
     scorer = ModelScorer(model, tokenizer, dataset, context=12)
     asked = dataset.events.with_row_index("query").select(pl.col("query").cast(pl.Int64), "user_id", "timestamp")
     together = scorer.score(asked)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from palate.data import Column, Dataset, Kind, Part, Role, Schema, is_target, split
 from palate.errors import ConfigError
 from palate.tokens import (
+    Asked,
     Merges,
     Tokenizer,
     TokenizerConfig,
@@ -261,11 +262,11 @@ def test_an_event_in_the_middle_of_a_run_sees_the_run_so_far() -> None:
     begin, end = int(dataset.member_starts[0]), int(ends[0])
     for stop in range(begin + 1, end):
         head = dataset.events[begin:stop]
-        one = tokenizer.encode_events(head, None, None, target=np.zeros(len(head), np.bool_))
+        one = tokenizer.encode_events(head, None, None, asked=Asked.nothing(len(head)))
         changed = dataset.events.with_columns(
             pl.when(pl.int_range(pl.len()) >= stop).then(pl.lit("t00")).otherwise("item_id").alias("item_id")
         )
-        two = tokenizer.encode_events(changed[begin:stop], None, None, target=np.zeros(len(head), np.bool_))
+        two = tokenizer.encode_events(changed[begin:stop], None, None, asked=Asked.nothing(len(head)))
         assert one.digest() == two.digest()
     assert users[begin] == users[end - 1]
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from palate.data import Dataset, Part, split
 from palate.errors import ColumnTypeError
-from palate.tokens import Side, Tokenizer, TokenizerConfig, Vocabulary
+from palate.tokens import Asked, Side, Tokenizer, TokenizerConfig, Vocabulary, read_tokenizer, write_tokenizer
 from palate.tokens.moments import with_absolute
 from palate.words import FIRST_KNOWN, PADDING, UNKNOWN
 from tests.tokens.conftest import service
@@ -99,8 +99,8 @@ def test_the_gap_of_a_first_event_is_unknown() -> None:
 
 def test_a_tokenizer_is_read_as_it_was_written(dataset: Dataset, tmp_path: Path) -> None:
     tokenizer = Tokenizer.fit(dataset, split(dataset), TokenizerConfig())
-    tokenizer.write(tmp_path)
-    again = Tokenizer.read(tmp_path)
+    write_tokenizer(tokenizer, tmp_path)
+    again = read_tokenizer(tmp_path)
     assert again.specs == tokenizer.specs
     assert again.encode(dataset).digest() == tokenizer.encode(dataset).digest()
 
@@ -108,9 +108,8 @@ def test_a_tokenizer_is_read_as_it_was_written(dataset: Dataset, tmp_path: Path)
 def test_columns_that_are_missing_are_unknown() -> None:
     dataset = service(has_time=True)
     tokenizer = Tokenizer.fit(dataset, split(dataset), TokenizerConfig())
-    store = tokenizer.encode_events(
-        dataset.events.drop("device", "tags"), None, None, target=np.zeros(dataset.events.height, dtype=bool)
-    )
+    events = dataset.events.drop("device", "tags")
+    store = tokenizer.encode_events(events, None, None, asked=Asked.nothing(events.height))
     for spec in tokenizer.specs:
         if spec.name in {"device", "tags", "member:plan"}:
             assert (store.ids[:, spec.start] == UNKNOWN).all()

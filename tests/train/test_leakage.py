@@ -8,7 +8,7 @@ from tests.tokens.conftest import service
 
 from palate.data import Dataset, Part, split
 from palate.model import ModelConfig, SasRecConfig, TransformerConfig
-from palate.tokens import Batch, Rectangle, Tokenizer, TokenizerConfig, Windows, assemble
+from palate.tokens import Batch, Rectangle, Tokenizer, TokenizerConfig, Windows, assemble, training_catalogue
 from palate.tokens.pack import Pack
 from palate.train import PretrainConfig, new_model
 from palate.train.material import Material
@@ -29,15 +29,17 @@ def test_a_row_is_blind_to_its_own_outcome(encoder: TransformerConfig | SasRecCo
     config = PretrainConfig(model=ModelConfig(encoder=encoder))
     tokenizer = Tokenizer.fit(dataset, split(dataset), config.tokenizer)
     model = new_model(config, tokenizer).eval()
-    torch.nn.init.normal_(model.items, std=0.5)
+    torch.nn.init.normal_(model.tower.id, std=0.5)
     lengths = np.diff(np.append(dataset.member_starts, dataset.events.height))
     member = int(np.argmax(lengths))
     begin, end = int(dataset.member_starts[member]), int(dataset.member_starts[member] + lengths[member])
     changed_row = begin + int(lengths[member]) // 2
 
+    known = training_catalogue(tokenizer)
+
     def states(data: Dataset) -> torch.Tensor:
         with torch.no_grad():
-            return model(one_history(data, tokenizer, begin, end))
+            return model(one_history(data, tokenizer, begin, end), known, model.tower(known))
 
     other = {"item_id": "t01", "event_type": "trailer", "event_value": 1e6, "tags": ["a", "b", "c"]}[column]
     old = dataset.events[column][changed_row]

@@ -39,7 +39,7 @@ def same(one: Material, two: Material) -> bool:
     return alike and one.open_runs.store.digest() == two.open_runs.store.digest()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(st.integers(0, 20), max_size=6), st.integers(0, 3), st.booleans())
 def test_parts_give_the_same_material_as_the_whole(cuts: list[int], seed: int, merge: bool) -> None:
     dataset = viewings(seed=seed)

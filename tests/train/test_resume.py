@@ -8,14 +8,17 @@ import sys
 import time
 from pathlib import Path
 
+import polars as pl
 import pytest
 from safetensors.torch import load_file
 from tests.tokens.conftest import service
+from tests.tokens.worlds import with_items, world
 
 from palate.data import Dataset
 from palate.errors import DamagedRunError, FormatVersionError, RunExistsError, UnfinishedRunError
 from palate.runs import Run
 from palate.train import PretrainConfig, pretrain
+from palate.train.loop import Trainer
 
 SETTINGS = (
     "epochs: 3\ncheckpoint_seconds: 0\nmodel: {encoder: {kind: transformer, width: 16}}\npacking: {batch_tokens: 64}\n"
@@ -37,7 +40,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_is_sealed_and_read(run: Path) -> None:
     found = Run.read(run)
-    assert found.tokenizer.items.size == len(found.model.items)
+    assert found.tokenizer.items.size == len(found.model.tower.id)
     assert not run.with_name("run.training").exists()
     for name in ("config.yaml", "schema.yaml", "tokenizer.json", "catalogue.parquet", "metrics.json", "README.md"):
         assert (run / name).is_file()
@@ -74,6 +77,26 @@ def test_an_unfinished_training_asks_for_resume(tmp_path: Path) -> None:
     (tmp_path / "run.training").mkdir()
     with pytest.raises(UnfinishedRunError, match="cut off"):
         pretrain(service(members=20), tmp_path / "run", small())
+
+
+def test_a_training_goes_on_with_the_metadata_that_it_began_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else half of it would have learned from another catalogue, in silence."""
+    dataset = world(1)
+    assert dataset.items is not None
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "_end_epoch", killed)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(dataset, tmp_path / "run", small(checkpoint_seconds=0))
+    swapped = dataset.items.with_columns(pl.col("origin").reverse())
+    with pytest.raises(UnfinishedRunError, match="other data"):
+        pretrain(with_items(dataset, swapped), tmp_path / "run", small(checkpoint_seconds=0), resume=True)
+    assert pretrain(dataset, tmp_path / "run", small(checkpoint_seconds=0), resume=True).folder.exists()
 
 
 def kill_and_resume(tmp_path: Path, kills: int, *, seed: int) -> None:

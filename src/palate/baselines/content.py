@@ -76,6 +76,7 @@ class ContentKnn:
         self.catalogue = catalogue
         self.half_life = half_life
         self.weights = dict(weights)
+        self._dataset = dataset
         self._blocks = blocks
         self._popularity = popularity
         self._histories = Histories(dataset)
@@ -112,11 +113,16 @@ class ContentKnn:
             chosen = best(config.weights, partial(weigh, chosen, name))
         return chosen
 
+    def with_settings(self, *, half_life: float, weights: Mapping[str, float]) -> ContentKnn:
+        """The same items with other settings."""
+        return self._with(self._dataset, half_life, weights)
+
     def on(self, dataset: Dataset) -> ContentKnn:
-        """The same scorer for the histories of another dataset."""
-        return ContentKnn(
-            dataset, self.catalogue, self._blocks, self._popularity, half_life=self.half_life, weights=self.weights
-        )
+        """The same items and settings for the histories of another dataset."""
+        return self._with(dataset, self.half_life, self.weights)
+
+    def _with(self, dataset: Dataset, half_life: float, weights: Mapping[str, float]) -> ContentKnn:
+        return ContentKnn(dataset, self.catalogue, self._blocks, self._popularity, half_life=half_life, weights=weights)
 
     def score(self, queries: pl.DataFrame) -> Float[Tensor, "Q V"]:
         """The cosines, in (0, 1]; below 0 for items that have nothing in common with the profile."""

@@ -19,6 +19,9 @@ def evaluate_command(
     run: Annotated[Path, typer.Argument(help="Folder of a run.")],
     data: Annotated[Path, typer.Argument(help="Folder with the events that it was trained on.")],
     part: Annotated[str, typer.Option(help="validation or test.")] = "test",
+    horizon: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Rank for the next N targets together; the run must look so far.")
+    ] = 1,
     baselines: Annotated[bool, typer.Option(help="Rank by the baselines too.")] = True,
     compare: Annotated[
         list[Path] | None, typer.Option(metavar="RUN2", help="Another run, compared query by query; may be repeated.")
@@ -46,13 +49,12 @@ def evaluate_command(
         model = FoundationModel.from_pretrained(run)
         dataset = read_for(run, model.schema, data)
         division = split(dataset)
+        scorer = model.ranker(dataset, horizon=horizon)
     others = {str(path): FoundationModel.from_pretrained(path).scorer(dataset) for path in compare or []}
     with messages.status("fitting baselines"):
         beside = standard(dataset, division) if baselines else {}
     with RankingProgress(messages) as progress:
-        found = measure(
-            model.scorer(dataset), dataset, division, wanted, baselines=beside, compare_with=others, progress=progress
-        )
+        found = measure(scorer, dataset, division, wanted, baselines=beside, compare_with=others, progress=progress)
     if found is None:
         raise SplitError(
             f"the {part} part has no target", hint="the run was trained with another split, or on all events"
@@ -65,7 +67,8 @@ def evaluate_command(
     if as_json:
         typer.echo(found.model_dump_json())
         return
-    Console().print(evaluation_tables(found, name=run.name))
+    name = run.name if horizon == 1 else f"{run.name}, next {horizon}"
+    Console().print(evaluation_tables(found, name=name))
 
 
 def _note_look(run: Path, data: Path, messages: Console) -> None:

@@ -12,6 +12,8 @@ from rich.console import Console
 from palate.cli.data import data_app
 from palate.cli.demo import demo_command
 from palate.cli.evaluate import evaluate_command
+from palate.cli.explain import explain_command
+from palate.cli.predict import predict_command
 from palate.cli.pretrain import pretrain_command
 from palate.cli.recommend import recommend_command
 from palate.cli.tokenize import tokenize_command
@@ -30,6 +32,8 @@ app.command("tokenize")(tokenize_command)
 app.command("pretrain")(pretrain_command)
 app.command("evaluate")(evaluate_command)
 app.command("recommend")(recommend_command)
+app.command("predict")(predict_command)
+app.command("explain")(explain_command)
 
 
 def _show_version(wanted: bool) -> None:

@@ -24,6 +24,7 @@ from palate.evaluate.evaluation import (
 )
 from palate.evaluate.intervals import Estimate, estimates
 from palate.evaluate.metrics import ACCURACY, accuracy
+from palate.evaluate.next_items import next_recall
 from palate.evaluate.ranks import ranks
 from palate.evaluate.slices import slice_masks, training_popularity
 from palate.words import AVAILABLE_UNTIL, ITEM_ID, QUERY, RANK, USER_ID
@@ -104,13 +105,19 @@ class _Measured:
         self._stated_length = list_length
         self.config = config
         self.members: Integers = targets[USER_ID].rank("dense").to_numpy().astype(np.int64)
+        # With a target a member it would be the hit rate.
+        self.next_targets = config.next_targets if targets[USER_ID].is_duplicated().any() else 1
         self.popularity = popularity
         self.catalogue_size = catalogue_size or _known_items(dataset)
         self.diversity_column, self._values = _metadata(dataset)
 
     def accuracy(self, table: pl.DataFrame) -> dict[str, Floats]:
         """Accuracy of each query, at the cut-offs that the table is long enough for."""
-        return accuracy(ranks(table, self.targets), self._cutoffs(table))
+        cutoffs = self._cutoffs(table)
+        values = accuracy(ranks(table, self.targets), cutoffs)
+        if self.next_targets > 1:
+            values |= next_recall(table, self.targets, cutoffs, n=self.next_targets)
+        return values
 
     def metrics(self, table: pl.DataFrame, values: dict[str, Floats]) -> Metrics:
         """All figures of one table."""
@@ -230,6 +237,7 @@ def _protocol(
         seen_items=dict(dataset.schema.seen_items),
         query_time_known=dataset.has_time,
         cutoffs=tuple(k for k in config.cutoffs if k <= length),
+        next_targets=measured.next_targets,
         list_length=length,
         diversity_column=measured.diversity_column,
         confidence=config.confidence,

@@ -30,6 +30,8 @@ class EvaluationConfig(Config):
     """Share of the training events that the head, the most popular items, holds."""
     tail_share: float = Field(default=0.2, gt=0, lt=1)
     """Share of the training events that the tail, the least popular items, holds."""
+    next_targets: int = Field(default=10, ge=1)
+    """Targets ahead that ``next_recall`` looks for, the query's own included."""
     resamples: int = Field(default=1000, ge=100)
     """Bootstrap resamples of members."""
     flips: int = Field(default=10_000, ge=100)
@@ -79,6 +81,8 @@ class EvaluationProtocol(Config):
     """Whether the ranking may use the moment of the query."""
     cutoffs: tuple[int, ...]
     """List lengths that were measured."""
+    next_targets: int
+    """Targets ahead that ``next_recall`` looks for; 1 where no member has several in the part."""
     list_length: int
     """Longest list in the table of recommendations; a target beyond it is a miss."""
     diversity_column: str | None
@@ -106,6 +110,25 @@ class SliceResult(Config):
     """Their figures; empty where there are no queries."""
 
 
+class HeadResult(Config):
+    """How right a head of the model is."""
+
+    targets: int
+    """Targets that have a value in it."""
+    classes: int
+    """Its classes."""
+    majority: str
+    """The class that most training targets have."""
+    accuracy: Estimate
+    """Share of the targets of whose own values the most probable class is one."""
+    majority_accuracy: Estimate
+    """The same for who always says the majority class."""
+    log_loss: Estimate
+    """Nats: mean over the target's values of -ln of the probability that they were given."""
+    prior_log_loss: Estimate
+    """The same for who always gives the shares of the training targets."""
+
+
 class Evaluation(Config):
     """What was measured, by which protocol."""
 
@@ -119,6 +142,9 @@ class Evaluation(Config):
     """Figures of other rankings of the same queries: name → metrics."""
     comparison: dict[str, dict[str, Difference]]
     """Paired differences to other rankings: name → metric; positive where this one is better."""
+
+    heads: dict[str, HeadResult] = Field(default={})
+    """What the model predicts beside the item, by head; empty where it has no heads, or was not asked."""
 
     def to_json(self) -> str:
         """One JSON object, indented, with a line break at its end."""

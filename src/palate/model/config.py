@@ -59,8 +59,11 @@ class TowerConfig(Config):
     """Width of the embedding of each column of metadata."""
     metadata_dropout: Probability = 0.1
     """Share of those numbers that is dropped in training."""
-    id_dropout: Probability = 0.1
+    id_dropout: Probability = 0.05
     """Share of the items that each step of training treats as new: known by their metadata, with no event yet."""
+    gate: Literal["training", "moment"] = "training"
+    """What the share of the id goes by: the events that taught it, or the item's age at the moment of each row, which
+    costs a second product with the catalogue."""
     ages: bool = True
     """A bias of an item's age: time since launch, events before, and recent events; where events have time."""
 
@@ -128,7 +131,7 @@ class ModelConfig(Config):
 class ObjectiveConfig(Config):
     """What the losses count."""
 
-    intents: float = Field(default=0.1, ge=0)
+    intents: float = Field(default=1.0, ge=0)
     """Weight of the mean loss of the heads against that of the item."""
     next: float = Field(default=0.5, ge=0)
     """Weight of a later target against a next one."""

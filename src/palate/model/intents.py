@@ -89,16 +89,37 @@ class IntentHeads(nn.Module):
     def _own(
         self, spec: HeadSpec, batch: Batch, catalogue: Catalogue, rows: Int64[Tensor, "R"]
     ) -> Float[Tensor, "R C"]:
-        item = batch.target[rows] - FIRST_KNOWN
-        if spec.source == HeadSource.ITEM:
-            values = catalogue.metadata[item, spec.start : spec.start + spec.width].long()
-        elif spec.source == HeadSource.EVENT:
-            values = batch.outcome[rows, spec.start : spec.start + spec.width].long()
-        elif spec.source == HeadSource.FAMILIAR:
-            values = (batch.familiar[rows].long() + (FIRST_KNOWN - 1))[:, None]
-        else:
-            values = _release_class(batch.query_time[rows], catalogue.launch[item])[:, None] + FIRST_KNOWN
+        values = label_values(
+            spec,
+            catalogue,
+            item=batch.target[rows] - FIRST_KNOWN,
+            moment=batch.query_time[rows],
+            outcome=batch.outcome[rows],
+            familiar=batch.familiar[rows],
+        )
         return _shares(values, spec.classes)
+
+
+def label_values(
+    spec: HeadSpec,
+    catalogue: Catalogue,
+    *,
+    item: Int64[Tensor, "R"],
+    moment: Int64[Tensor, "R"],
+    outcome: Int32[Tensor, "R P"],
+    familiar: Int32[Tensor, "R"],
+) -> Int64[Tensor, "R W"]:
+    """The classes of targets in a head, counted from 2; smaller numbers are no class.
+
+    ``item`` is the target's place in the catalogue; the others are as in `palate.tokens.batch.Batch`.
+    """
+    if spec.source == HeadSource.ITEM:
+        return catalogue.metadata[item, spec.start : spec.start + spec.width].long()
+    if spec.source == HeadSource.EVENT:
+        return outcome[:, spec.start : spec.start + spec.width].long()
+    if spec.source == HeadSource.FAMILIAR:
+        return (familiar.long() + (FIRST_KNOWN - 1))[:, None]
+    return _release_class(moment, catalogue.launch[item])[:, None] + FIRST_KNOWN
 
 
 def sequences(batch: Batch) -> Int64[Tensor, "T"]:

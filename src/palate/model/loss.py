@@ -33,11 +33,11 @@ class Choices(NamedTuple):
 
 
 class Mixture(NamedTuple):
-    """The second table, and what depends on the moment; ``U`` moments."""
+    """The second table, and the share of the first: ``G`` is the number of moments U, or 1 where all are alike."""
 
     items: Float[Tensor, "V D"]
     bias: Float[Tensor, "V"]
-    gate: Float[Tensor, "U V"]
+    gate: Float[Tensor, "G V"]
 
 
 def reference_scores(
@@ -49,6 +49,7 @@ def reference_scores(
     moment_bias: Float[Tensor, "U V"] | None,
 ) -> Float[Tensor, "R V"]:
     """The score of every item, plainly; ``moment`` is each row's row of what depends on the moment."""
+    items, bias, mixture = _premixed(items, bias, mixture)
     scores = torch.addmm(bias, state, items.T)
     if mixture is not None:
         other = torch.addmm(mixture.bias, state, mixture.items.T)
@@ -89,12 +90,7 @@ def mixed_softmax_loss(
     logit_bytes: int,
 ) -> Float[Tensor, ""]:
     """`reference_softmax_loss` of `reference_scores`, in memory for some ``logit_bytes`` of logits."""
-    if mixture is not None and len(mixture.gate) == 1:
-        # One moment: the tables can be mixed before they are multiplied.
-        shares = mixture.gate[0]
-        items = torch.lerp(mixture.items, items, shares[:, None])
-        bias = torch.lerp(mixture.bias, bias, shares)
-        mixture = None
+    items, bias, mixture = _premixed(items, bias, mixture)
     if mixture is None and (moment_bias is None or len(moment_bias) == 1):
         if moment_bias is not None:
             bias = bias + moment_bias[0]
@@ -109,6 +105,14 @@ def mixed_softmax_loss(
         state, items, others, gate, moment_bias, moment, *choices, rows
     )
     return mixed
+
+
+def _premixed(items: Tensor, bias: Tensor, mixture: Mixture | None) -> tuple[Tensor, Tensor, Mixture | None]:
+    """Tables that are always mixed alike can be mixed before they are multiplied."""
+    if mixture is None or len(mixture.gate) > 1:
+        return items, bias, mixture
+    share = mixture.gate[0]
+    return torch.lerp(mixture.items, items, share[:, None]), torch.lerp(mixture.bias, bias, share), None
 
 
 class _SoftmaxLoss(torch.autograd.Function):
@@ -181,22 +185,27 @@ class _MixedSoftmaxLoss(torch.autograd.Function):
         index = torch.arange(len(items), device=state.device, dtype=torch.int32)
         shape = (min(rows, len(state)), len(items))
         first, second, third = (torch.empty(shape, device=state.device, dtype=state.dtype) for _ in range(3))
+        items_less_others = items if others is None else items - others
         for start in range(0, len(state), rows):
             chunk = slice(start, start + rows)
             h, u = state[chunk], moment[chunk]
             n = len(h)
             difference, logits, gates = first[:n], second[:n], third[:n]
-            if others is None or gate is None:
-                torch.mm(h, items.T, out=logits)
+            if moment_bias is None:
+                logits.zero_()
             else:
-                torch.mm(h, others.T, out=logits)
-                torch.mm(h, items.T, out=difference).sub_(logits)
+                torch.index_select(moment_bias, 0, u, out=logits)
+            if others is None or gate is None:
+                logits.addmm_(h, items.T)
+            else:
+                logits.addmm_(h, others.T)
+                torch.mm(h, items_less_others.T, out=difference)
                 torch.index_select(gate, 0, u, out=gates)
                 logits.addcmul_(gates, difference)
-            if moment_bias is not None:
-                logits.add_(moment_bias[u])
-            if int(available[chunk].min()) < len(items):
-                logits.masked_fill_(index >= available[chunk, None], -torch.inf)
+            # Rows of one time miss the same items, those at the end.
+            lowest = int(available[chunk].min())
+            if lowest < len(items):
+                logits[:, lowest:].masked_fill_(index[lowest:] >= available[chunk, None], -torch.inf)
             total += _to_gradient(logits, target[chunk], weight[chunk])
             if d_bias is not None:
                 d_bias.index_add_(0, u, logits)

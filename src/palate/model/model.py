@@ -154,7 +154,7 @@ class SequenceModel(nn.Module):
         scores = (F.embedding(item, table.id) @ own)[..., 0] + table.id_bias[item]
         if table.meta is not None and table.meta_bias is not None and table.gate is not None:
             other = (F.embedding(item, table.meta) @ own)[..., 0] + table.meta_bias[item]
-            scores = torch.lerp(other, scores, table.gate[u, item])
+            scores = torch.lerp(other, scores, table.gate[u if len(table.gate) > 1 else torch.zeros_like(u), item])
         if table.bias is not None:
             scores = scores + table.bias[u, item]
         chosen = there & (item == target[rows, None])

@@ -52,7 +52,7 @@ class MixedTable(NamedTuple):
     id_bias: Float[Tensor, "V"]
     meta: Float[Tensor, "V D"] | None
     meta_bias: Float[Tensor, "V"] | None
-    gate: Float[Tensor, "U V"] | None
+    gate: Float[Tensor, "G V"] | None
     bias: Float[Tensor, "U V"] | None
 
 
@@ -67,7 +67,7 @@ class ItemTower(nn.Module):
         self.id = nn.Parameter(torch.randn(size, width) * 0.02)
         self.id_bias = nn.Parameter(torch.zeros(size - FIRST_KNOWN))
         self.metadata = MetadataEmbedding(specs, config, width=width) if specs and config.metadata else None
-        self.gate = AgeTable(launch=True, views=True, recent=False) if self.metadata is not None else None
+        self.gate = AgeTable(launch=config.gate == "moment", views=True, recent=False) if self.metadata else None
         if self.gate is not None:
             self.gate.start(views=[-2.0 + min(0.5 * bucket, 4.0) for bucket in range(_VIEWS)])
         self.age_bias = AgeTable(launch=True, views=True, recent=True) if config.ages and has_time else None
@@ -100,7 +100,10 @@ class ItemTower(nn.Module):
             return embedded
         known = item >= FIRST_KNOWN
         place = (item.long() - FIRST_KNOWN).clamp(min=0)
-        code = catalogue.ages[point(catalogue, moment), place].long()
+        if self.config.gate == "moment":
+            code = catalogue.ages[point(catalogue, moment), place].long()
+        else:
+            code = _taught(catalogue)[place]
         has_id = item < size
         if tables.dropped is not None:
             has_id = has_id & ~tables.dropped[place]
@@ -115,22 +118,37 @@ class ItemTower(nn.Module):
         if new:
             assert tables.meta_out is not None, "new items without metadata"
             ids, bias = F.pad(ids, (0, 0, 0, new)), F.pad(bias, (0, new))
-        gate = age = None
-        if tables.gate is not None or tables.age_bias is not None:
-            codes = catalogue.ages[points].long()
-            if tables.gate is not None:
-                gate = look_up(tables.gate, codes)
-                no_id = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
-                no_id[catalogue.trained :] = True
-                if tables.dropped is not None:
-                    no_id |= tables.dropped
-                gate = gate.masked_fill(no_id, 0.0)
-            if tables.age_bias is not None:
-                if tables.dropped is not None:
-                    unseen = codes - codes % (_VIEWS * _RECENT)
-                    codes = torch.where(tables.dropped, unseen, codes)
-                age = look_up(tables.age_bias, codes)
-        return MixedTable(ids, bias, tables.meta_out, tables.meta_bias, gate, age)
+        return MixedTable(
+            id=ids,
+            id_bias=bias,
+            meta=tables.meta_out,
+            meta_bias=tables.meta_bias,
+            gate=self._gates(tables, catalogue, points),
+            bias=self._age_biases(tables, catalogue, points),
+        )
+
+    def _gates(
+        self, tables: ItemTables, catalogue: Catalogue, points: Int64[Tensor, "U"]
+    ) -> Float[Tensor, "G V"] | None:
+        """The share of the id; a single row where it is the same at all moments."""
+        if tables.gate is None:
+            return None
+        codes = catalogue.ages[points].long() if self.config.gate == "moment" else _taught(catalogue)[None]
+        no_id = torch.arange(codes.shape[1], device=codes.device) >= catalogue.trained
+        if tables.dropped is not None:
+            no_id |= tables.dropped
+        return look_up(tables.gate, codes).masked_fill(no_id, 0.0)
+
+    def _age_biases(
+        self, tables: ItemTables, catalogue: Catalogue, points: Int64[Tensor, "U"]
+    ) -> Float[Tensor, "U V"] | None:
+        if tables.age_bias is None:
+            return None
+        codes = catalogue.ages[points].long()
+        if tables.dropped is not None:
+            unseen = codes[:, tables.dropped]
+            codes[:, tables.dropped] = unseen - unseen % (_VIEWS * _RECENT)
+        return look_up(tables.age_bias, codes)
 
 
 class AgeTable(nn.Module):
@@ -204,6 +222,12 @@ class MetadataEmbedding(nn.Module):
         if spec.width == 1:
             return F.embedding(ids[:, 0], table)
         return F.embedding_bag(ids, table, mode="mean", padding_idx=PADDING)
+
+
+def _taught(catalogue: Catalogue) -> Int64[Tensor, "V"]:
+    """The age code of each item's training events, the other parts of the code being 0."""
+    views = torch.ceil(torch.log2(catalogue.counts.clamp(min=1).double())).long() + 1
+    return views.clamp(max=_VIEWS - 1).masked_fill(catalogue.counts == 0, 0) * _RECENT
 
 
 def point(catalogue: Catalogue, moment: Int64[Tensor, "..."]) -> Int64[Tensor, "..."]:

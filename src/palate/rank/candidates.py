@@ -9,11 +9,13 @@ Events of input-only types make nothing seen: who has watched the trailer may st
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from palate.data.availability import available_from
@@ -25,6 +27,28 @@ from palate.words import AVAILABLE_UNTIL, EVENT_TYPE, ITEM_ID, TIMESTAMP
 
 _ALWAYS = np.iinfo(np.int64).min
 _NEVER = np.iinfo(np.int64).max
+
+
+class Seen(NamedTuple):
+    """Earlier events that keep items from being recommended again; ``N`` of them."""
+
+    query: npt.NDArray[np.int64]
+    """Which query, by its place in the table, ``[N]``."""
+    column: npt.NDArray[np.int64]
+    """Column of the item, ``[N]``."""
+    row: npt.NDArray[np.int64]
+    """Row of the event in the log, ``[N]``."""
+
+
+class Span(NamedTuple):
+    """From when to when an item is there, in milliseconds, both inclusive."""
+
+    start: int | None
+    """None: always."""
+    end: int | None
+    """None: for ever."""
+    exists: bool
+    """False where the data name no start: the item is never there."""
 
 
 class Candidates:
@@ -45,24 +69,49 @@ class Candidates:
         ``queries`` is a table of `palate.data.split.queries` or ``present_queries``.
         """
         allowed = self.available(queries)
-        if self._excludes:
-            earlier = self._histories.before(queries)
-            columns = self._seen_columns[earlier.row]
-            known = columns >= 0
-            places = earlier.query[known] * len(self.catalogue) + columns[known]
-            allowed.view(-1)[torch.from_numpy(places)] = False
+        seen = self.seen(queries)
+        places = seen.query * len(self.catalogue) + seen.column
+        allowed.view(-1)[torch.from_numpy(places)] = False
         return allowed
+
+    def seen(self, queries: pl.DataFrame) -> Seen:
+        """The events by which each query's member has had items that may not be recommended again."""
+        if not self._excludes:
+            nothing = np.empty(0, np.int64)
+            return Seen(nothing, nothing, nothing)
+        earlier = self._histories.before(queries)
+        columns = self._seen_columns[earlier.row]
+        known = columns >= 0
+        return Seen(earlier.query[known], columns[known], earlier.row[known])
 
     def available(self, queries: pl.DataFrame) -> Bool[Tensor, "Q V"]:
         """True where item v exists at the moment of query q, seen or not."""
         if not self._has_time:
             return torch.ones(len(queries), len(self.catalogue), dtype=torch.bool)
-        assert queries[TIMESTAMP].null_count() == 0, "queries without a moment in data with time"
-        now = torch.tensor(queries[TIMESTAMP].to_numpy()).unsqueeze(1)
-        allowed = self._from <= now
+        allowed = self.started(queries)
         if self._ends:
-            allowed &= now <= self._until
+            allowed &= ~self.ended(queries)
         return allowed
+
+    def started(self, queries: pl.DataFrame) -> Bool[Tensor, "Q V"]:
+        """True where item v was there at the moment of query q or before; in data with time."""
+        return self._from <= _moments(queries)
+
+    def ended(self, queries: pl.DataFrame) -> Bool[Tensor, "Q V"]:
+        """True where item v is no longer there at the moment of query q; in data with time."""
+        return _moments(queries) > self._until
+
+    def span(self, column: int) -> Span:
+        """When the item of a column is there."""
+        start, end = int(self._from[column]), int(self._until[column])
+        return Span(
+            None if start in (_ALWAYS, _NEVER) else start, None if end == _NEVER else end, exists=start != _NEVER
+        )
+
+
+def _moments(queries: pl.DataFrame) -> Int64[Tensor, "Q 1"]:
+    assert queries[TIMESTAMP].null_count() == 0, "queries without a moment in data with time"
+    return torch.tensor(queries[TIMESTAMP].to_numpy()).unsqueeze(1)
 
 
 def _availability(dataset: Dataset, catalogue: pl.Series) -> tuple[Tensor, Tensor]:

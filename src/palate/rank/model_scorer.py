@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -15,9 +16,10 @@ from torch import Tensor
 
 from palate.data import Dataset, Role, run_starts
 from palate.model import ItemTables, SequenceModel
-from palate.rank.history import Histories
+from palate.rank.history import EarlierRows, Histories
 from palate.tokens import (
     Asked,
+    Catalogue,
     Tokenizer,
     TokenStore,
     assemble,
@@ -29,6 +31,17 @@ from palate.words import ITEM_ID, QUERY, USER_ID
 
 BATCH_TOKENS = 16_384
 """Rows that go through the encoder at a time."""
+
+
+class Answered(NamedTuple):
+    """Some of the queries, and where the encoder leaves them."""
+
+    places: Int64[Tensor, "n"]
+    """Which queries, by their places in the table."""
+    state: Float[Tensor, "n D"]
+    """Before intents."""
+    moment: Int64[Tensor, "n"]
+    """Milliseconds; 0 without time."""
 
 
 class ModelScorer:
@@ -62,25 +75,91 @@ class ModelScorer:
         """Items with a training event; where the model reads metadata, then all others that the dataset knows."""
         return self._tokenizer.items.values.alias(ITEM_ID)
 
+    @property
+    def model(self) -> SequenceModel:
+        """The model."""
+        return self._model
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The run's, with the items that only the dataset knows where the model can score them."""
+        return self._tokenizer
+
+    @property
+    def dataset(self) -> Dataset:
+        """The log whose queries are scored."""
+        return self._dataset
+
+    @property
+    def store(self) -> TokenStore:
+        """Its tokens."""
+        return self._store
+
+    @property
+    def described(self) -> Catalogue:
+        """What the model is told of the items of ``catalogue``."""
+        return self._catalogue
+
+    @property
+    def histories(self) -> Histories:
+        """What came before each query."""
+        return self._histories
+
     def score(self, queries: pl.DataFrame) -> Float[Tensor, "Q V"]:
         """The model's scores; a query at an event's row knows its request-time fields, and nothing after them."""
+        scores = torch.empty(len(queries), len(self.catalogue))
+        with evaluating(self._model):
+            tables = self._model.tower(self._catalogue)
+            for places, state, moment in self.answered(queries, tables):
+                scores[places] = self._model.scores(self.joined(state), self._catalogue, tables, moment).float()
+        return scores
+
+    def answered(
+        self, queries: pl.DataFrame, tables: ItemTables, earlier: EarlierRows | None = None
+    ) -> Iterator[Answered]:
+        """The states of all queries, some at a time; inside `evaluating`, with the tables of `described`.
+
+        ``earlier`` are the rows that each query looks back on, where those are not all that precede it: it is answered
+        as if the log held no others of its member.
+        """
+        of_event, token = self.tokens(queries)
+        of_token = token >= 0 if earlier is None else np.zeros(len(queries), np.bool_)
+        if of_token.any():
+            places = torch.from_numpy(np.flatnonzero(of_token))
+            for part in self._states(self._store, token[of_token], tables):
+                yield part._replace(places=places[part.places])
+        # What no token begins with: the present, and events in the middle of a run, which is still open for them.
+        if not of_token.all():
+            places = torch.from_numpy(np.flatnonzero(~of_token))
+            others = queries.filter(pl.Series(~of_token))
+            store, rows = self._with_next_rows(others, of_event[~of_token], earlier)
+            for part in self._states(store, rows, tables):
+                yield part._replace(places=places[part.places])
+
+    def joined(self, state: Float[Tensor, "n D"]) -> Float[Tensor, "n D"]:
+        """The state behind the intents, which scores the items."""
+        intents = self._model.predict_intents(state)
+        return state if intents is None else intents.state
+
+    def reach(self, rows: NDArray[np.int64], *, spare: int) -> int:
+        """How many of a member's events, at these rows of the log, fill the context with ``spare`` of them gone."""
+        if self._tokenizer.config.runs == "keep":
+            return min(self._context + spare, len(rows))
+        # Each event that goes may join the runs around it.
+        from_end = np.cumsum(self._run_starts[rows][::-1])
+        return int(np.searchsorted(from_end, self._context + 1 + 2 * spare, side="right"))
+
+    def tokens(self, queries: pl.DataFrame) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """Which queries stand at an event, and the row of `store` that begins there, ``[Q]``; -1 for none."""
         rows = queries[QUERY].to_numpy()
         inside = rows < self._dataset.events.height
         users = self._dataset.events[USER_ID].gather(np.where(inside, rows, 0))
         of_event = inside & (users == queries[USER_ID]).to_numpy()
         token = np.minimum(np.searchsorted(self._store.event, rows), len(self._store.event) - 1)
-        of_token = of_event & (self._store.event[token] == rows)
-        scores = torch.empty(len(queries), len(self.catalogue))
-        if of_token.any():
-            scores[torch.from_numpy(of_token)] = self._score_rows(self._store, token[of_token])
-        # What no token begins with: the present, and events in the middle of a run, which is still open for them.
-        if not of_token.all():
-            store, places = self._with_next_rows(queries.filter(pl.Series(~of_token)), of_event[~of_token])
-            scores[torch.from_numpy(~of_token)] = self._score_rows(store, places)
-        return scores
+        return of_event, np.where(of_event & (self._store.event[token] == rows), token, -1)
 
     def _with_next_rows(
-        self, queries: pl.DataFrame, of_event: NDArray[np.bool_]
+        self, queries: pl.DataFrame, of_event: NDArray[np.bool_], earlier: EarlierRows | None
     ) -> tuple[TokenStore, NDArray[np.int64]]:
         """A store of the last rows of each query's member and one more row, which asks; and where that row is.
 
@@ -88,11 +167,14 @@ class ModelScorer:
         can be of several events, one run more, since a run has at least one token. The row that asks knows the
         request-time fields of its event, if it is ``of_event``.
         """
-        earlier = self._histories.before(queries)
-        if self._tokenizer.config.runs == "keep":
+        if earlier is not None:
+            keep = np.ones(len(earlier.row), np.bool_)
+        elif self._tokenizer.config.runs == "keep":
+            earlier = self._histories.before(queries)
             from_end = np.repeat(np.cumsum(earlier.lengths), earlier.lengths) - np.arange(len(earlier.row))
             keep = from_end <= self._context
         else:
+            earlier = self._histories.before(queries)
             # Runs that begin from here on, up to the query: the last row of a history is in the last of them.
             run = np.cumsum(self._run_starts[earlier.row])
             last = np.cumsum(earlier.lengths) - 1
@@ -135,21 +217,8 @@ class ModelScorer:
         there = pl.Series("there", of_event)
         return asking.hstack(events.select(pl.when(there).then(pl.col(name)).alias(name) for name in known))
 
-    def _score_rows(self, store: TokenStore, rows: NDArray[np.int64]) -> Float[Tensor, "Q V"]:
-        """Scores of the queries at these rows of the store, in their order."""
-        scores = torch.empty(len(rows), len(self.catalogue))
-        with evaluating(self._model):
-            tables = self._model.tower(self._catalogue)
-            for places, state, moment in self._states(store, rows, tables):
-                intents = self._model.predict_intents(state)
-                joined = state if intents is None else intents.state
-                scores[places] = self._model.scores(joined, self._catalogue, tables, moment).float()
-        return scores
-
-    def _states(
-        self, store: TokenStore, rows: NDArray[np.int64], tables: ItemTables
-    ) -> Iterator[tuple[Tensor, Float[Tensor, "n D"], Int64[Tensor, "n"]]]:
-        """Places of the queries, their states and moments, some at a time."""
+    def _states(self, store: TokenStore, rows: NDArray[np.int64], tables: ItemTables) -> Iterator[Answered]:
+        """The states of the queries at these rows of the store, some at a time."""
         order = np.argsort(rows, kind="stable")
         ascending = rows[order]
         windows, window_of_query = query_windows(ascending, store.begin[ascending], self._context)
@@ -171,7 +240,7 @@ class ModelScorer:
             window = window_of_query[asked]
             slots = torch.from_numpy(begin_slot[window] + ascending[asked] - windows.start[window])
             state = self._model(batch, self._catalogue, tables)[slots]
-            yield torch.from_numpy(order[asked]), state, batch.query_time[slots]
+            yield Answered(torch.from_numpy(order[asked]), state, batch.query_time[slots])
 
 
 @contextmanager

@@ -10,9 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from palate.evaluate.compare import Difference
-from palate.evaluate.evaluation import Evaluation, EvaluationProtocol, Metrics
+from palate.evaluate.evaluation import Evaluation, EvaluationProtocol, HeadResult, Metrics
 from palate.evaluate.intervals import Estimate
 from palate.evaluate.metrics import ACCURACY
+from palate.evaluate.next_items import NEXT_RECALL
 
 _NO_FIGURE = "–"
 
@@ -25,6 +26,7 @@ def evaluation_tables(evaluation: Evaluation, *, name: str = "this run") -> Rend
         _figures(evaluation.metrics, name),
         *_rankings(evaluation, name, k),
         *_comparison(evaluation, k),
+        *_heads(evaluation.heads),
         _slices(evaluation),
     )
 
@@ -42,11 +44,14 @@ def _protocol(protocol: EvaluationProtocol) -> Text:
     if protocol.split.kind == "temporal":
         split += f" {protocol.split.train_share:.0%}/{protocol.split.validation_share:.0%}/rest"
     seen = ", ".join(f"{rule}" if kind == "*" else f"{rule} for {kind}" for kind, rule in protocol.seen_items.items())
+    several = protocol.next_targets > 1
+    next_line = [f"next_recall: of the member's next {protocol.next_targets} targets in the part"] if several else []
     known = "known" if protocol.query_time_known else "not known"
     lines = (
         f"{protocol.targets:,} targets of {protocol.members:,} members; {protocol.part} part, {split} split",
         f"{protocol.catalogue_size:,} items: {protocol.candidates}; available {protocol.availability}",
         f"seen items: {seen or 'exclude'}; query time {known}; ties: {protocol.ties}",
+        *next_line,
         f"{protocol.averaging} ({protocol.confidence:.0%}, {protocol.resamples:,} resamples, seed {protocol.seed})",
     )
     return Text("\n".join(lines) + "\n", style="dim")
@@ -64,11 +69,12 @@ def _figures(metrics: Metrics, name: str) -> Table:
 def _rankings(evaluation: Evaluation, name: str, k: int) -> list[Table]:
     """This ranking and the baselines down: accuracy with half the interval's width, then the rest without."""
     metrics = list(dict.fromkeys(key.rpartition("@")[0] for key in evaluation.metrics))
-    others = [metric for metric in metrics if metric not in ACCURACY]
-    accuracy = _table(f"accuracy at {k}", "ranking", ACCURACY)
+    accurate = [metric for metric in (*ACCURACY, NEXT_RECALL) if metric in metrics]
+    others = [metric for metric in metrics if metric not in accurate]
+    accuracy = _table(f"accuracy at {k}", "ranking", accurate)
     beyond = _table(f"beyond accuracy at {k}", "ranking", others)
     for ranking, figures in ((name, evaluation.metrics), *evaluation.baselines.items()):
-        accuracy.add_row(ranking, *(_estimate(figures.get(f"{metric}@{k}")) for metric in ACCURACY))
+        accuracy.add_row(ranking, *(_estimate(figures.get(f"{metric}@{k}")) for metric in accurate))
         beyond.add_row(ranking, *(_value(figures.get(f"{metric}@{k}")) for metric in others))
     return [accuracy, beyond]
 
@@ -83,6 +89,25 @@ def _comparison(evaluation: Evaluation, k: int) -> list[Table]:
     for other, differences in evaluation.comparison.items():
         cells = [cell for key in keys for cell in _difference(differences.get(key))]
         table.add_row(other, *cells)
+    return [table]
+
+
+def _heads(heads: dict[str, HeadResult]) -> list[Table]:
+    """Heads down; beside each figure that of who only knows the training shares. Nothing where there are no heads."""
+    if not heads:
+        return []
+    columns = ("targets", "classes", "accuracy", "majority", "log loss", "prior's")
+    table = _table("heads (most probable class; log loss in nats)", "head", columns)
+    for name, head in heads.items():
+        table.add_row(
+            Text(name),
+            f"{head.targets:,}",
+            f"{head.classes:,}",
+            _estimate(head.accuracy),
+            f"{head.majority_accuracy.value:.4f}",
+            _estimate(head.log_loss),
+            f"{head.prior_log_loss.value:.4f}",
+        )
     return [table]
 
 

@@ -19,7 +19,7 @@ class Asked(NamedTuple):
     target: NDArray[np.bool_]
     """Whether the model is asked for it, ``[n]``."""
     session: NDArray[np.int32]
-    """Number of its session within the log, ``[n]``."""
+    """Number of its session within its member's history, from 0, ``[n]``."""
     familiar: NDArray[np.int8]
     """`Familiar` where it is a target, ``[n]``."""
 
@@ -30,7 +30,11 @@ class Asked(NamedTuple):
         starts = session_starts(dataset.events, dataset.schema)
         if breaks is not None:
             starts |= breaks
-        session = np.cumsum(starts).astype(np.int32)
+        counted: NDArray[np.int64] = np.cumsum(starts)
+        # Within the member: else what others do later would change the numbers.
+        member = dataset.member_starts
+        lengths = np.diff(member, append=len(counted))
+        session = (counted - np.repeat(counted[member], lengths)).astype(np.int32)
         return cls(target, session, _familiar(dataset, target))
 
     @classmethod

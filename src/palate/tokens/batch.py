@@ -11,6 +11,7 @@ is the item of event t.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Final, NamedTuple
@@ -160,9 +161,19 @@ class Catalogue(NamedTuple):
     trained: int
     metadata: Int32[Tensor, "V F"]
     vectors: Float32[Tensor, "V N"]
+    counts: Int64[Tensor, "V"]
+    """Training events of each item; 0 for what was not in training."""
     launch: Int64[Tensor, "V"]
     """Milliseconds; the smallest number where unknown."""
     moments: Int64[Tensor, "K"]
     """Ascending; the first holds for everything before the second."""
     ages: Int16[Tensor, "K V"]
     """The code of each item's age at each moment, as `palate.tokens.ages` makes it."""
+
+    def digest(self) -> str:
+        """A hash of all content."""
+        digest = hashlib.sha256(str(self.trained).encode())
+        for tensor in self[1:]:
+            digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+            digest.update(tensor.contiguous().numpy().data)
+        return digest.hexdigest()

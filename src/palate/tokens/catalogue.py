@@ -74,6 +74,7 @@ def _catalogue(
         trained=tokenizer.trained,
         metadata=torch.from_numpy(arrays.ids),
         vectors=torch.from_numpy(arrays.vectors),
+        counts=torch.from_numpy(np.pad(tokenizer.ages.totals, (0, len(ids) - tokenizer.trained))),
         launch=torch.from_numpy(known),
         moments=torch.from_numpy(moments),
         ages=torch.from_numpy(ages),

@@ -27,7 +27,7 @@ class TokenStore(NamedTuple):
     begin: NDArray[np.int64]
     """First row of each row's member ``[n]``."""
     session: NDArray[np.int32]
-    """Number of each token's session, which differs from that of its neighbours in other sessions ``[n]``."""
+    """Number of each token's session within its member's history ``[n]``."""
     familiar: NDArray[np.int8]
     """`palate.tokens.batch.Familiar` of each target ``[n]``, 0 for what is none."""
     weight: NDArray[np.float32]

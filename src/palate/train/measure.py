@@ -9,6 +9,9 @@ import polars as pl
 from palate.data import Dataset, Part, Split, queries
 from palate.evaluate.evaluate import evaluate
 from palate.evaluate.evaluation import Evaluation, EvaluationConfig
+from palate.evaluate.heads import head_results
+from palate.rank.model_scorer import ModelScorer
+from palate.rank.predictions import head_tables
 from palate.rank.recommend import Progress, recommend
 from palate.rank.scorer import Scorer
 
@@ -27,6 +30,8 @@ def measure(
 ) -> Evaluation | None:
     """Figures of ``scorer`` on the targets of ``part``, those of other scorers beside; none where it has no target.
 
+    Of a model they include those of its heads.
+
     ``popularity`` is that of the whole log, where ``dataset`` holds some of its members.
     """
     asked = queries(dataset, division, part)
@@ -37,7 +42,7 @@ def measure(
     def ranked(which: Scorer) -> pl.DataFrame:
         return recommend(which, dataset, asked, k=max(config.cutoffs), progress=progress)
 
-    return evaluate(
+    found = evaluate(
         ranked(scorer),
         asked,
         dataset,
@@ -48,3 +53,7 @@ def measure(
         compare_with={name: ranked(each) for name, each in (compare_with or {}).items()},
         popularity=popularity,
     )
+    if not isinstance(scorer, ModelScorer) or scorer.model.intents is None:
+        return found
+    tables = head_tables(scorer, division, asked)
+    return found.model_copy(update={"heads": head_results(tables.outcomes, tables.training, asked, config)})

@@ -66,14 +66,15 @@ def pretrain(
     material = Material.write(tokenizer, log.parts, work / "tokens", teaching=_teaching(config, log), source=log.source)
     model = new_model(config, tokenizer)
     validation = _Validation.of(log, material, model, tokenizer, config)
+    catalogue = training_catalogue(tokenizer)
     trainer = Trainer(
         config,
         model,
         BatchPlanner(material, tokenizer, config),
-        training_catalogue(tokenizer),
+        catalogue,
         None if validation is None else validation.validator,
         checkpoints=work / "checkpoints",
-        data=f"{material.digest()} {tokenizer.digest()}",
+        data=f"{material.digest()} {tokenizer.digest()} {catalogue.digest()}",
         reporters=(*reporters, TensorBoardReporter(work / "tensorboard")),
     )
     trainer.restore()

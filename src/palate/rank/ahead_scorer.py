@@ -1,0 +1,58 @@
+"""The next n targets instead of the next one: the mean of the probabilities that an item is each of them."""
+
+from __future__ import annotations
+
+import polars as pl
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from palate.errors import ConfigError
+from palate.rank.candidates import Candidates
+from palate.rank.model_scorer import ModelScorer, evaluating
+
+
+class AheadScorer:
+    """Scores items by the share of the next ``n`` targets that they are expected to be.
+
+    Of each of these targets the model has a state of its own, and so a probability of every item that is available
+    at the moment of the query; the score is their mean. It sums to 1 over the available items.
+    """
+
+    def __init__(self, scorer: ModelScorer, n: int) -> None:
+        """Raises `ConfigError` where the model has not been trained to look so far."""
+        ahead = scorer.model.ahead
+        trained = 1 if ahead is None else ahead.n
+        if not 1 <= n <= trained:
+            raise ConfigError(
+                f"a horizon of {n}: this run looks {trained} target{'s' if trained > 1 else ''} ahead",
+                hint=f"train with model: {{next: {{n: {n}}}}}" if n > trained else "give a number of at least 1",
+            )
+        self._scorer = scorer
+        self._n = n
+        self._candidates = Candidates(scorer.dataset, scorer.catalogue)
+
+    @property
+    def catalogue(self) -> pl.Series:
+        """As that of `ModelScorer`."""
+        return self._scorer.catalogue
+
+    def score(self, queries: pl.DataFrame) -> Float[Tensor, "Q V"]:
+        """Mean probabilities; 0 for what is not available."""
+        scorer, model = self._scorer, self._scorer.model
+        away = ~self._candidates.available(queries)
+        scores = torch.empty(away.shape)
+        with evaluating(model):
+            tables = model.tower(scorer.described)
+            for places, state, moment in scorer.answered(queries, tables):
+                joined = scorer.joined(state)
+                total = torch.zeros(len(places), len(self.catalogue))
+                for offset in range(self._n):
+                    then = joined
+                    if offset:
+                        assert model.ahead is not None
+                        then = model.ahead(joined, torch.full((len(places),), offset))
+                    logits = model.scores(then, scorer.described, tables, moment).float()
+                    total += logits.masked_fill(away[places], torch.finfo().min).softmax(-1)
+                scores[places] = total / self._n
+        return scores.masked_fill(away, 0.0)

@@ -1,0 +1,276 @@
+"""If these fail, a new title is scored by an embedding that nobody trained, or by counts that it has not."""
+
+import pytest
+import torch
+from tests.model.small import DAY, ITEMS, SIZE, SPECS, TRAINED, WIDTH, age_code, catalogue, only_trained, tower
+from torch.nn import functional as F
+
+from palate.model import TowerConfig
+from palate.model.loss import Mixture, reference_scores
+from palate.model.tower import AgeTable, ItemTower, MixedTable, look_up, point
+from palate.tokens.ages import view_bucket
+from palate.tokens.batch import AGE_SHAPE, Catalogue
+from palate.words import FIRST_KNOWN
+
+NEW = slice(TRAINED, ITEMS)
+HERE = torch.arange(3)
+GATES = pytest.mark.parametrize("gate", ["training", "moment"])
+
+
+def scores_of(table: MixedTable, state: torch.Tensor, moment: torch.Tensor) -> torch.Tensor:
+    mixture = None
+    if table.meta is not None:
+        assert table.meta_bias is not None
+        assert table.gate is not None
+        mixture = Mixture(table.meta, table.meta_bias, table.gate.expand(len(HERE), -1))
+    return reference_scores(state, table.id, table.id_bias, moment, mixture, table.bias)
+
+
+def with_ages(known: Catalogue, code: int, item: int) -> Catalogue:
+    ages = known.ages.clone()
+    ages[:, item] = code
+    return known._replace(ages=ages)
+
+
+@GATES
+def test_an_item_outside_training_is_scored_by_what_it_is(gate: str) -> None:
+    """By its metadata and its age, and as if every id were another one."""
+    made, known = tower(gate=gate), catalogue()
+    state, moment = torch.randn(5, WIDTH), torch.tensor([0, 1, 2, 2, 0])
+    tables = made(known)
+    scores = scores_of(made.output(tables, known, HERE), state, moment)
+    assert tables.meta_out is not None
+    assert tables.meta_bias is not None
+    assert tables.age_bias is not None
+    ages = tables.age_bias[known.ages.long()][moment]
+    expected = state @ tables.meta_out.T + tables.meta_bias + ages
+    torch.testing.assert_close(scores[:, NEW], expected[:, NEW])
+    torch.nn.init.normal_(made.id)
+    torch.nn.init.normal_(made.id_bias)
+    again = scores_of(made.output(made(known), known, HERE), state, moment)
+    torch.testing.assert_close(again[:, NEW], scores[:, NEW], rtol=0, atol=0)
+    assert (again[:, :TRAINED] != scores[:, :TRAINED]).all()
+
+
+@GATES
+def test_an_item_outside_training_is_read_by_what_it_is(gate: str) -> None:
+    made, known = tower(gate=gate), catalogue()
+    tables = made(known)
+    item = torch.arange(SIZE, SIZE + ITEMS - TRAINED, dtype=torch.int32)
+    read = made.inputs(tables, known, item, torch.full((len(item),), DAY))
+    assert tables.meta_in is not None
+    torch.testing.assert_close(read, tables.meta_in[NEW], rtol=0, atol=0)
+
+
+@GATES
+def test_new_items_change_no_score_of_the_trained_ones(gate: str) -> None:
+    made, known = tower(gate=gate), catalogue()
+    less = only_trained(known)
+    state, moment = torch.randn(3, WIDTH), HERE
+    more = scores_of(made.output(made(known), known, HERE), state, moment)
+    alone = scores_of(made.output(made(less), less, HERE), state, moment)
+    torch.testing.assert_close(more[:, :TRAINED], alone)
+
+
+def test_reserved_indices_are_themselves() -> None:
+    """Padding and unknown have embeddings of their own, whatever the age of the first item."""
+    made, known = tower(), catalogue()
+    item = torch.tensor([0, 1], dtype=torch.int32)
+    for moment in (0, 5 * DAY):
+        read = made.inputs(made(known), known, item, torch.full((2,), moment))
+        torch.testing.assert_close(read, made.id[:FIRST_KNOWN], rtol=0, atol=0)
+
+
+@GATES
+@pytest.mark.parametrize("seed", range(3))
+def test_the_same_items_are_new_as_input_and_as_output(seed: int, gate: str) -> None:
+    """With no event yet and no recent one; the others are as they are."""
+    made, known = tower(gate=gate, id_dropout=0.5, metadata_dropout=0.0).train(), catalogue()
+    torch.manual_seed(seed)
+    tables = made(known)
+    assert tables.dropped is not None
+    dropped = tables.dropped
+    assert 0 < int(dropped[:TRAINED].sum()) < TRAINED
+    plain = tables._replace(dropped=None)
+    out, as_is = made.output(tables, known, HERE), made.output(plain, known, HERE)
+    for found, usual in ((out.gate, as_is.gate), (out.bias, as_is.bias)):
+        assert found is not None
+        assert usual is not None
+        torch.testing.assert_close(found[:, ~dropped], usual[:, ~dropped], rtol=0, atol=0)
+    assert out.gate is not None
+    assert out.bias is not None
+    assert made.age_bias is not None
+    assert made.age_bias.launch is not None
+    assert made.age_bias.views is not None
+    assert made.age_bias.recent is not None
+    assert (out.gate[:, dropped] == 0).all()
+    launch = known.ages.long() // (AGE_SHAPE[1] * AGE_SHAPE[2])
+    unseen = made.age_bias.launch[launch] + made.age_bias.views[0] + made.age_bias.recent[0]
+    torch.testing.assert_close(out.bias[:, dropped], unseen[:, dropped])
+
+    item = torch.arange(ITEMS, dtype=torch.int32) + FIRST_KNOWN
+    moment = torch.full((ITEMS,), DAY)
+    read, usual = made.inputs(tables, known, item, moment), made.inputs(plain, known, item, moment)
+    assert tables.meta_in is not None
+    torch.testing.assert_close(read[dropped], tables.meta_in[dropped], rtol=0, atol=0)
+    torch.testing.assert_close(read[~dropped], usual[~dropped], rtol=0, atol=0)
+
+
+def test_a_dropped_item_teaches_its_id_nothing() -> None:
+    made, known = tower(id_dropout=0.5).train(), catalogue()
+    tables = made(known)
+    assert tables.dropped is not None
+    table = made.output(tables, known, HERE)
+    loss = scores_of(table, torch.randn(3, WIDTH), HERE).square().sum()
+    loss = (
+        loss + made.inputs(tables, known, torch.arange(2, SIZE, dtype=torch.int32), torch.zeros(TRAINED).long()).sum()
+    )
+    (gradient,) = torch.autograd.grad(loss, [made.id])
+    moved = (gradient[FIRST_KNOWN:] != 0).any(1)
+    assert moved.tolist() == (~tables.dropped[:TRAINED]).tolist()
+
+
+def test_no_item_is_new_outside_training_or_without_metadata() -> None:
+    known = catalogue()
+    assert tower(id_dropout=0.9)(known).dropped is None
+    assert tower(id_dropout=0.0).train()(known).dropped is None
+    assert tower(id_dropout=0.9, specs=()).train()(known).dropped is None
+    assert tower(id_dropout=0.9, metadata=False).train()(known).dropped is None
+
+
+@pytest.mark.parametrize(
+    ("code", "gate_moves", "bias_moves"),
+    [((3, 5, 9), True, True), ((4, 4, 9), True, True), ((3, 4, 10), False, True), ((3, 4, 9), False, False)],
+    ids=["views", "launch", "recent", "nothing"],
+)
+def test_a_view_or_a_launch_moves_the_gate_and_recent_events_do_not(
+    code: tuple[int, int, int], gate_moves: bool, bias_moves: bool
+) -> None:
+    """Of this item, and of no other."""
+    made = tower(gate="moment")
+    one = with_ages(catalogue(), age_code(3, 4, 9), item=2)
+    two = with_ages(one, age_code(*code), item=2)
+    before, after = (made.output(made(known), known, HERE) for known in (one, two))
+    for old, new, moves in ((before.gate, after.gate, gate_moves), (before.bias, after.bias, bias_moves)):
+        assert old is not None
+        assert new is not None
+        moved = (old != new).any(0).tolist()
+        assert moved == [moves and item == 2 for item in range(ITEMS)]
+    item, moment = torch.tensor([4], dtype=torch.int32), torch.tensor([DAY])
+    read = [made.inputs(made(known), known, item, moment) for known in (one, two)]
+    assert bool((read[0] != read[1]).any()) == gate_moves, "as an input it has the age of its moment too"
+
+
+def test_the_gate_of_training_goes_by_the_events_that_taught_an_id() -> None:
+    """In the buckets of ages, whenever it is asked; what nobody acted on has none."""
+    made, known = tower(gate="training"), catalogue()
+    assert made.gate is not None
+    assert made.gate.launch is None
+    assert made.gate.views is not None
+    counts = torch.tensor([1, 2, 3, 4, 5, 2**40, 0, 0, 0])
+    bucket = torch.from_numpy(view_bucket(counts.numpy()))
+    known = known._replace(counts=counts)
+    tables = made(known)
+    gate = made.output(tables, known, HERE).gate
+    assert gate is not None
+    assert gate.shape == (1, ITEMS)
+    torch.testing.assert_close(gate[0, :TRAINED], torch.sigmoid(made.gate.views[bucket[:TRAINED]]))
+    moved = with_ages(known, age_code(9, 9, 9), item=2)
+    for table in (made.output(made(moved), moved, HERE), made.output(tables, known, HERE[:1])):
+        assert table.gate is not None
+        torch.testing.assert_close(table.gate, gate, rtol=0, atol=0)
+    more = known._replace(counts=counts + torch.tensor([0, 0, 50, 0, 0, 0, 0, 0, 0]))
+    after = made.output(made(more), more, HERE).gate
+    assert after is not None
+    assert (after != gate)[0].tolist() == [item == 2 for item in range(ITEMS)]
+    item, moment = torch.tensor([4], dtype=torch.int32), torch.tensor([DAY])
+    read = [made.inputs(made(each), each, item, moment) for each in (known, more)]
+    assert (read[0] != read[1]).any(), "as an input too"
+
+
+def test_more_views_speak_for_the_id_from_the_start() -> None:
+    """A fresh tower leaves what nobody has seen to its metadata, and what many have seen to its id."""
+    fresh = ItemTower(TowerConfig(), SPECS, size=SIZE, width=WIDTH, has_time=True)
+    assert fresh.gate is not None
+    gate = torch.sigmoid(fresh.gate()).reshape(AGE_SHAPE)[0, :, 0]
+    assert (gate.diff() >= 0).all()
+    assert gate[0] < 0.2
+    assert gate[-1] > 0.8
+
+
+def test_without_metadata_ids_are_all_there_is() -> None:
+    known = only_trained(catalogue())
+    known = known._replace(metadata=torch.zeros(TRAINED, 0, dtype=torch.int32), vectors=torch.zeros(TRAINED, 0))
+    state = torch.randn(3, WIDTH)
+    for made in (tower(specs=(), ages=False), tower(specs=(), has_time=False)):
+        tables = made(known)
+        scores = scores_of(made.output(tables, known, HERE), state, HERE)
+        torch.testing.assert_close(scores, state @ made.id[FIRST_KNOWN:].T + made.id_bias)
+        item = torch.arange(SIZE, dtype=torch.int32)
+        torch.testing.assert_close(made.inputs(tables, known, item, torch.zeros(SIZE).long()), made.id)
+    aged = tower(specs=())
+    tables = aged(known)
+    assert tables.age_bias is not None
+    expected = state @ aged.id[FIRST_KNOWN:].T + aged.id_bias + tables.age_bias[known.ages.long()]
+    torch.testing.assert_close(scores_of(aged.output(tables, known, HERE), state, HERE), expected)
+
+
+def test_switched_off_metadata_are_not_read() -> None:
+    made, trained = tower(metadata=False, ages=False), only_trained(catalogue())
+    assert made.metadata is None
+    table = made.output(made(trained), trained, HERE)
+    assert table.meta is None
+    assert table.gate is None
+    assert table.bias is None
+
+
+def test_a_cell_of_several_values_is_their_mean() -> None:
+    """Padding has no say, and an item without any value is no item with some other."""
+    made, known = tower(), catalogue()
+    assert made.metadata is not None
+    genres = made.metadata.column(0, known)
+    values = made.metadata.tables["0"]
+    for item in range(ITEMS):
+        there = known.metadata[item, :2][known.metadata[item, :2] > 0].long()
+        torch.testing.assert_close(genres[item], values[there].mean(0))
+    known.metadata[0, :2] = 0
+    assert (made.metadata.column(0, known)[0] == 0).all()
+    origin = made.metadata.column(1, known)
+    torch.testing.assert_close(origin, made.metadata.tables["1"][known.metadata[:, 2].long()])
+
+
+def test_the_age_code_is_read_as_it_is_written() -> None:
+    table = AgeTable(launch=True, views=True, recent=True)
+    for parameter in table.parameters():
+        torch.nn.init.normal_(parameter)
+    assert table.launch is not None
+    assert table.views is not None
+    assert table.recent is not None
+    total = table()
+    for launch, views, recent in ((0, 0, 0), (11, 17, 31), (3, 4, 5), (0, 17, 1)):
+        expected = table.launch[launch] + table.views[views] + table.recent[recent]
+        torch.testing.assert_close(total[age_code(launch, views, recent)], expected)
+
+
+def test_look_up_has_the_gradient_of_plain_indexing() -> None:
+    torch.manual_seed(0)
+    table = torch.randn(7, requires_grad=True)
+    codes, weight = torch.randint(0, 6, (3, 5)), torch.randn(3, 5)
+    torch.testing.assert_close(look_up(table, codes), table[codes])
+    (fast,) = torch.autograd.grad((look_up(table, codes) * weight).sum(), [table])
+    (plain,) = torch.autograd.grad((table[codes] * weight).sum(), [table])
+    torch.testing.assert_close(fast, plain)
+
+
+def test_a_moment_sees_the_last_point_at_or_before_it() -> None:
+    known = catalogue()
+    moments = torch.tensor([-5, 0, DAY - 1, DAY, DAY + 1, 2 * DAY, 99 * DAY])
+    assert point(known, moments).tolist() == [0, 0, 0, 1, 1, 2, 2]
+
+
+def test_a_vector_without_numbers_says_nothing() -> None:
+    made, known = tower(), catalogue()
+    assert made.metadata is not None
+    assert (made.metadata.column(2, known)[-1] == 0).all()
+    expected = F.linear(known.vectors, made.metadata.projections["2"].weight)
+    torch.testing.assert_close(made.metadata.column(2, known), expected)
