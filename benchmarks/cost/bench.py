@@ -22,7 +22,6 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from common import data_folder
-
 from palate.data import Dataset, split
 from palate.model import IntentConfig, ModelConfig, NextConfig, SequenceModel, TowerConfig
 from palate.simulate import preset, simulate
@@ -105,7 +104,12 @@ def main() -> None:
     Console().print(f"{asked.data}: {len(catalogue.metadata):,} items, medians of {len(plain)} steps")
     Console().print(table)
     if asked.json is not None:
-        found = {"items": len(catalogue.metadata), "steps": len(plain), "threads": torch.get_num_threads(), "rows": rows}
+        found = {
+            "items": len(catalogue.metadata),
+            "steps": len(plain),
+            "threads": torch.get_num_threads(),
+            "rows": rows,
+        }
         asked.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 

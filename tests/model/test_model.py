@@ -12,6 +12,7 @@ from palate.model.ahead import Later
 from palate.model.loss import Choices, reference_softmax_loss
 from palate.runs import network
 from palate.tokens import Batch, Catalogue, Tokenizer, training_catalogue
+from palate.tokens.ages import recent_bucket
 from palate.tokens.rewards import Rewards
 from palate.train import PretrainConfig
 from palate.train.material import Material, Teaching
@@ -212,10 +213,22 @@ def test_a_model_without_parts_has_none() -> None:
 
 
 def test_popularity_is_where_training_starts() -> None:
-    model, _, _, tokenizer = ready(world(8), everything())
-    counts = torch.from_numpy(tokenizer.items.table["count"].to_numpy().copy()).long()
-    model.start_at_popularity(counts)
-    bias = model.tower.id_bias.detach()
-    torch.testing.assert_close(bias.mean(), torch.tensor(0.0), atol=1e-5, rtol=0)
-    order = torch.argsort(counts, stable=True)
-    assert (bias[order].diff() >= -1e-6).all()
+    """Without ages that of all training events, by the id; with them that of the recent ones, for new items too."""
+    for has_time in (True, False):
+        model, _, known, _ = ready(world(8, has_time=has_time), everything(has_time=has_time))
+        untouched = model.tower.id_bias.detach().clone()
+        model.start_at_popularity(known.counts)
+        bias = model.tower.id_bias.detach()
+        if has_time:
+            torch.testing.assert_close(bias, untouched, rtol=0, atol=0)
+            for table in (model.tower.age_bias, model.tower.new_age_bias):
+                assert table is not None
+                assert table.recent is not None
+                assert (table.recent.diff() > 0).all()
+                counts = torch.tensor([0.0, 1, 2, 8, 32])
+                start = table.recent.detach()[torch.from_numpy(recent_bucket(counts.long().numpy()))]
+                torch.testing.assert_close(start, (counts + 0.5).log())
+            continue
+        torch.testing.assert_close(bias.mean(), torch.tensor(0.0), atol=1e-5, rtol=0)
+        share = (known.counts.double() + 1).log()
+        torch.testing.assert_close(bias, (share - share.mean()).float())

@@ -42,7 +42,7 @@ def test_an_item_outside_training_is_scored_by_what_it_is(gate: str) -> None:
     assert tables.meta_out is not None
     assert tables.meta_bias is not None
     assert tables.age_bias is not None
-    ages = tables.age_bias[known.ages.long()][moment]
+    ages = tables.age_bias[1, known.ages.long()][moment]
     expected = state @ tables.meta_out.T + tables.meta_bias + ages
     torch.testing.assert_close(scores[:, NEW], expected[:, NEW])
     torch.nn.init.normal_(made.id)
@@ -84,14 +84,16 @@ def test_reserved_indices_are_themselves() -> None:
 @GATES
 @pytest.mark.parametrize("seed", range(3))
 def test_the_same_items_are_new_as_input_and_as_output(seed: int, gate: str) -> None:
-    """With no event yet and no recent one; the others are as they are."""
+    """Some of them with no event yet and no recent one; those that are not new are as they are."""
     made, known = tower(gate=gate, id_dropout=0.5, metadata_dropout=0.0).train(), catalogue()
     torch.manual_seed(seed)
     tables = made(known)
     assert tables.dropped is not None
+    assert tables.unseen is not None
     dropped = tables.dropped
+    assert (dropped | ~tables.unseen).all()
     assert 0 < int(dropped[:TRAINED].sum()) < TRAINED
-    plain = tables._replace(dropped=None)
+    plain = tables._replace(dropped=None, unseen=None)
     out, as_is = made.output(tables, known, HERE), made.output(plain, known, HERE)
     for found, usual in ((out.gate, as_is.gate), (out.bias, as_is.bias)):
         assert found is not None
@@ -99,14 +101,17 @@ def test_the_same_items_are_new_as_input_and_as_output(seed: int, gate: str) -> 
         torch.testing.assert_close(found[:, ~dropped], usual[:, ~dropped], rtol=0, atol=0)
     assert out.gate is not None
     assert out.bias is not None
-    assert made.age_bias is not None
-    assert made.age_bias.launch is not None
-    assert made.age_bias.views is not None
-    assert made.age_bias.recent is not None
     assert (out.gate[:, dropped] == 0).all()
-    launch = known.ages.long() // (AGE_SHAPE[1] * AGE_SHAPE[2])
-    unseen = made.age_bias.launch[launch] + made.age_bias.views[0] + made.age_bias.recent[0]
-    torch.testing.assert_close(out.bias[:, dropped], unseen[:, dropped])
+    assert made.new_age_bias is not None
+    assert made.new_age_bias.launch is not None
+    assert made.new_age_bias.views is not None
+    assert made.new_age_bias.recent is not None
+    codes = known.ages.long()
+    launch = made.new_age_bias.launch[codes // (AGE_SHAPE[1] * AGE_SHAPE[2])]
+    unseen = launch + made.new_age_bias.views[0] + made.new_age_bias.recent[0]
+    torch.testing.assert_close(out.bias[:, tables.unseen], unseen[:, tables.unseen])
+    in_demand = dropped & ~tables.unseen
+    torch.testing.assert_close(out.bias[:, in_demand], made.new_age_bias()[codes][:, in_demand])
 
     item = torch.arange(ITEMS, dtype=torch.int32) + FIRST_KNOWN
     moment = torch.full((ITEMS,), DAY)
@@ -128,6 +133,19 @@ def test_a_dropped_item_teaches_its_id_nothing() -> None:
     (gradient,) = torch.autograd.grad(loss, [made.id])
     moved = (gradient[FIRST_KNOWN:] != 0).any(1)
     assert moved.tolist() == (~tables.dropped[:TRAINED]).tolist()
+
+
+def test_half_of_the_new_items_are_without_events() -> None:
+    """The others are in demand already, as a title is that came in after training."""
+    made, known = tower(id_dropout=0.5).train(), catalogue()
+    torch.manual_seed(0)
+    counted = torch.zeros(2)
+    for _ in range(300):
+        tables = made(known)
+        assert tables.dropped is not None
+        assert tables.unseen is not None
+        counted += torch.stack([tables.dropped.float().mean(), tables.unseen.float().mean()])
+    torch.testing.assert_close(counted / 300, torch.tensor([0.5, 0.25]), atol=0.04, rtol=0)
 
 
 def test_no_item_is_new_outside_training_or_without_metadata() -> None:
@@ -188,6 +206,27 @@ def test_the_gate_of_training_goes_by_the_events_that_taught_an_id() -> None:
     assert (read[0] != read[1]).any(), "as an input too"
 
 
+def test_gates_and_biases_are_those_of_each_moment() -> None:
+    """A title that has come up since is another one; as an input too it is what it was at the time."""
+    made, known = tower(gate="moment"), catalogue()
+    tables = made(known)
+    assert tables.gate is not None
+    assert tables.age_bias is not None
+    points = torch.tensor([0, 2])
+    table = made.output(tables, known, points)
+    assert table.gate is not None
+    assert table.bias is not None
+    codes = known.ages[points].long()
+    torch.testing.assert_close(table.gate[:, :TRAINED], tables.gate[codes][:, :TRAINED])
+    torch.testing.assert_close(table.bias[:, :TRAINED], tables.age_bias[0, codes][:, :TRAINED])
+    torch.testing.assert_close(table.bias[:, NEW], tables.age_bias[1, codes][:, NEW])
+    assert tables.meta_in is not None
+    for point_of, moment in enumerate((0, DAY, 2 * DAY)):
+        read = made.inputs(tables, known, torch.tensor([4], dtype=torch.int32), torch.tensor([moment]))
+        share = tables.gate[known.ages[point_of, 2].long()]
+        torch.testing.assert_close(read[0], share * made.id[4] + (1 - share) * tables.meta_in[2])
+
+
 def test_more_views_speak_for_the_id_from_the_start() -> None:
     """A fresh tower leaves what nobody has seen to its metadata, and what many have seen to its id."""
     fresh = ItemTower(TowerConfig(), SPECS, size=SIZE, width=WIDTH, has_time=True)
@@ -211,7 +250,7 @@ def test_without_metadata_ids_are_all_there_is() -> None:
     aged = tower(specs=())
     tables = aged(known)
     assert tables.age_bias is not None
-    expected = state @ aged.id[FIRST_KNOWN:].T + aged.id_bias + tables.age_bias[known.ages.long()]
+    expected = state @ aged.id[FIRST_KNOWN:].T + aged.id_bias + tables.age_bias[0, known.ages.long()]
     torch.testing.assert_close(scores_of(aged.output(tables, known, HERE), state, HERE), expected)
 
 

@@ -75,6 +75,17 @@ def test_a_trailer_makes_nothing_familiar() -> None:
     assert Asked.of(dataset).familiar.tolist() == [Familiar.NONE, Familiar.DISCOVER, Familiar.CONTINUE]
 
 
+def test_the_rest_of_a_run_makes_its_first_event_no_more_familiar() -> None:
+    """Where the target is a trailer that a play of the same title follows."""
+    dataset = small(
+        [(0, 1, 1, False), (0, 1, 1, True), (0, 2, 1, False), (0, 1, 1, True)], session_id=False, groups=True
+    )
+    schema = dataset.schema.model_copy(update={"one_target_a_run": True})
+    asked = Asked.of(Dataset(dataset.events, dataset.items, dataset.users, schema, dataset.report))
+    assert asked.target.tolist() == [True, False, False, True]
+    assert asked.familiar.tolist() == [Familiar.DISCOVER, Familiar.NONE, Familiar.NONE, Familiar.AGAIN]
+
+
 @pytest.mark.parametrize("session_id", [True, False])
 def test_a_cut_ends_a_session(session_id: bool) -> None:
     """Else labels of training would be made of what comes after it."""

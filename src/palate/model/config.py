@@ -123,7 +123,7 @@ class ModelConfig(Config):
     hidden_rows: Probability = 0.1
     """Share of rows whose post-action fields are replaced by unknown in training; likewise their request-time ones."""
     popularity_bias: bool = True
-    """Start the bias of each item at the logarithm of its share of the training events."""
+    """Start with biases for popularity, over all training events and lately."""
     logit_bytes: int = Field(default=16 * 2**20, ge=1)
     """Memory for logits at any moment of training, in bytes."""
 

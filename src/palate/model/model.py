@@ -127,10 +127,8 @@ class SequenceModel(nn.Module):
         return None if self.intents is None else self.intents(state, without)
 
     def start_at_popularity(self, counts: Int64[Tensor, "V"]) -> None:
-        """Set the item bias to the logarithm of the share of the training events."""
-        share = (counts.double() + 1) / (counts.sum() + len(counts))
-        with torch.no_grad():
-            self.tower.id_bias.copy_(share.log() - share.log().mean())
+        """Begin with biases for popularity; see `ItemTower.start_at_popularity`."""
+        self.tower.start_at_popularity(counts)
 
     def _among_all(self, state: Tensor, table: MixedTable, moment: Tensor, choices: Choices) -> Float[Tensor, ""]:
         return mixed_softmax_loss(

@@ -39,10 +39,12 @@ class ItemTables(NamedTuple):
     meta_bias: Float[Tensor, "V"] | None
     gate: Float[Tensor, "C"] | None
     """g of each age code; with metadata."""
-    age_bias: Float[Tensor, "C"] | None
-    """c of each age code; where ages are used."""
+    age_bias: Float[Tensor, "2 C"] | None
+    """c of each age code, for items with an id and for those without; where ages are used."""
     dropped: Bool[Tensor, "V"] | None
-    """Items that are treated as new in this step of training."""
+    """Items that go without their id in this step of training."""
+    unseen: Bool[Tensor, "V"] | None
+    """Those of them that go without their events as well."""
 
 
 class MixedTable(NamedTuple):
@@ -70,14 +72,21 @@ class ItemTower(nn.Module):
         self.gate = AgeTable(launch=config.gate == "moment", views=True, recent=False) if self.metadata else None
         if self.gate is not None:
             self.gate.start(views=[-2.0 + min(0.5 * bucket, 4.0) for bucket in range(_VIEWS)])
-        self.age_bias = AgeTable(launch=True, views=True, recent=True) if config.ages and has_time else None
+        ages = config.ages and has_time
+        self.age_bias = AgeTable(launch=True, views=True, recent=True) if ages else None
+        # Demand has to say of an item without an id what the bias of its id would.
+        self.new_age_bias = AgeTable(launch=True, views=True, recent=True) if ages and self.metadata else None
 
     def forward(self, catalogue: Catalogue) -> ItemTables:
         """The tables of a catalogue; in training some items are treated as if they were new."""
         there = self.metadata(catalogue) if self.metadata is not None else (None, None, None)
-        dropped = None
+        dropped = unseen = None
         if self.training and self.metadata is not None and self.config.id_dropout:
-            dropped = torch.rand(len(catalogue.metadata), device=self.id.device) < self.config.id_dropout
+            drawn = torch.rand(len(catalogue.metadata), device=self.id.device)
+            dropped, unseen = drawn < self.config.id_dropout, drawn < self.config.id_dropout / 2
+        biases = None
+        if self.age_bias is not None:
+            biases = torch.stack([each() for each in (self.age_bias, self.new_age_bias) if each is not None])
         meta_in, meta_out, meta_bias = there
         return ItemTables(
             id=self.id,
@@ -86,9 +95,24 @@ class ItemTower(nn.Module):
             meta_out=meta_out,
             meta_bias=meta_bias,
             gate=None if self.gate is None else torch.sigmoid(self.gate()),
-            age_bias=None if self.age_bias is None else self.age_bias(),
+            age_bias=biases,
             dropped=dropped,
+            unseen=unseen,
         )
+
+    def start_at_popularity(self, counts: Int64[Tensor, "R"]) -> None:
+        """Begin with biases for popularity: the logarithm of an item's share of the training events; where there are
+        ages, half of that and half the logarithm of its recent events, and all of the latter for an item without an id.
+        """
+        share = torch.log((counts.double() + 1) / (counts.sum() + len(counts)))
+        share -= share.mean()
+        bucket = torch.arange(_RECENT)
+        recent = torch.log(torch.where(bucket > 0, 2 ** ((bucket - 1) / 2), 0.0) + 0.5)
+        with torch.no_grad():
+            self.id_bias.copy_(share if self.age_bias is None else share / 2)
+            for table, part in ((self.age_bias, 0.5), (self.new_age_bias, 1.0)):
+                if table is not None and table.recent is not None:
+                    table.recent.copy_(part * recent)
 
     def inputs(
         self, tables: ItemTables, catalogue: Catalogue, item: Int32[Tensor, "T"], moment: Int64[Tensor, "T"]
@@ -134,10 +158,7 @@ class ItemTower(nn.Module):
         if tables.gate is None:
             return None
         codes = catalogue.ages[points].long() if self.config.gate == "moment" else _taught(catalogue)[None]
-        no_id = torch.arange(codes.shape[1], device=codes.device) >= catalogue.trained
-        if tables.dropped is not None:
-            no_id |= tables.dropped
-        return look_up(tables.gate, codes).masked_fill(no_id, 0.0)
+        return look_up(tables.gate, codes).masked_fill(_without_id(tables, catalogue), 0.0)
 
     def _age_biases(
         self, tables: ItemTables, catalogue: Catalogue, points: Int64[Tensor, "U"]
@@ -145,10 +166,12 @@ class ItemTower(nn.Module):
         if tables.age_bias is None:
             return None
         codes = catalogue.ages[points].long()
-        if tables.dropped is not None:
-            unseen = codes[:, tables.dropped]
-            codes[:, tables.dropped] = unseen - unseen % (_VIEWS * _RECENT)
-        return look_up(tables.age_bias, codes)
+        if tables.unseen is not None:
+            own = codes[:, tables.unseen]
+            codes[:, tables.unseen] = own - own % (_VIEWS * _RECENT)
+        if len(tables.age_bias) > 1:
+            codes += _without_id(tables, catalogue) * tables.age_bias.shape[1]
+        return look_up(tables.age_bias.reshape(-1), codes)
 
 
 class AgeTable(nn.Module):
@@ -222,6 +245,12 @@ class MetadataEmbedding(nn.Module):
         if spec.width == 1:
             return F.embedding(ids[:, 0], table)
         return F.embedding_bag(ids, table, mode="mean", padding_idx=PADDING)
+
+
+def _without_id(tables: ItemTables, catalogue: Catalogue) -> Bool[Tensor, "V"]:
+    """Items that have no id, or go without it in this step."""
+    new = torch.arange(len(catalogue.counts), device=catalogue.counts.device) >= catalogue.trained
+    return new if tables.dropped is None else new | tables.dropped
 
 
 def _taught(catalogue: Catalogue) -> Int64[Tensor, "V"]:
