@@ -44,7 +44,9 @@ from palate.model import ModelConfig, TowerConfig
 from palate.rank.catalogue import known_items
 from palate.rank.scorer import Scorer
 from palate.simulate import preset, simulate
+from palate.tokens import PackConfig
 from palate.train import PretrainConfig, pretrain
+from palate.train.config import OptimizerConfig
 from palate.words import USER_ID
 
 ROOT = Path(__file__).parents[1]
@@ -57,7 +59,12 @@ def settings(data: str, *, metadata: bool) -> PretrainConfig:
     """The training of a model with or without metadata."""
     tower = TowerConfig(metadata=metadata)
     if data == "service":
-        return PretrainConfig(model=ModelConfig(tower=tower))
+        return PretrainConfig(
+            model=ModelConfig(tower=tower),
+            epochs=8,
+            packing=PackConfig(batch_tokens=512),
+            optimizer=OptimizerConfig(learning_rate=5e-3),
+        )
     config = PretrainConfig.from_yaml(ROOT / data / "config.yaml")
     return config.model_copy(update={"model": config.model.model_copy(update={"tower": tower})})
 

@@ -50,8 +50,10 @@ from palate.rank.recommend import recommend
 from palate.rank.scorer import Scorer
 from palate.simulate import Oracle, Simulation, preset, simulate
 from palate.simulate.rows import LENGTH
+from palate.tokens import PackConfig
 from palate.tokens.rewards import DurationReward, RatingReward, RewardConfig
 from palate.train import PretrainConfig, pretrain
+from palate.train.config import OptimizerConfig
 from palate.words import QUERY, USER_ID
 
 Floats = NDArray[np.float64]
@@ -87,7 +89,14 @@ def settings(variant: Variant, seed: int, epochs: int) -> PretrainConfig:
     """The training of a variant."""
     rewards = RewardConfig(duration=DurationReward(), rating=RatingReward()) if variant.rewards else None
     model = ModelConfig(presentation=PresentationConfig() if variant.presentation else None)
-    return PretrainConfig(seed=seed, epochs=epochs, rewards=rewards, model=model)
+    return PretrainConfig(
+        seed=seed,
+        epochs=epochs,
+        rewards=rewards,
+        model=model,
+        packing=PackConfig(batch_tokens=512),
+        optimizer=OptimizerConfig(learning_rate=5e-3),
+    )
 
 
 def propensities(model: torch.nn.Module, places: int) -> list[float] | None:

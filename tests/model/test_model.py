@@ -213,22 +213,21 @@ def test_a_model_without_parts_has_none() -> None:
 
 
 def test_popularity_is_where_training_starts() -> None:
-    """Without ages that of all training events, by the id; with them that of the recent ones, for new items too."""
+    """Without ages that of all training events, by the id; with them half of it and of demand, all for new items."""
     for has_time in (True, False):
         model, _, known, _ = ready(world(8, has_time=has_time), everything(has_time=has_time))
-        untouched = model.tower.id_bias.detach().clone()
         model.start_at_popularity(known.counts)
         bias = model.tower.id_bias.detach()
+        share = (known.counts.double() + 1).log()
         if has_time:
-            torch.testing.assert_close(bias, untouched, rtol=0, atol=0)
-            for table in (model.tower.age_bias, model.tower.new_age_bias):
+            torch.testing.assert_close(bias, ((share - share.mean()) / 2).float())
+            for table, part in ((model.tower.age_bias, 0.5), (model.tower.new_age_bias, 1.0)):
                 assert table is not None
                 assert table.recent is not None
                 assert (table.recent.diff() > 0).all()
                 counts = torch.tensor([0.0, 1, 2, 8, 32])
                 start = table.recent.detach()[torch.from_numpy(recent_bucket(counts.long().numpy()))]
-                torch.testing.assert_close(start, (counts + 0.5).log())
+                torch.testing.assert_close(start, part * (counts + 0.5).log())
             continue
         torch.testing.assert_close(bias.mean(), torch.tensor(0.0), atol=1e-5, rtol=0)
-        share = (known.counts.double() + 1).log()
         torch.testing.assert_close(bias, (share - share.mean()).float())
