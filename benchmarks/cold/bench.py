@@ -5,7 +5,8 @@ any history: it has no views, and is known by its row of the items table alone. 
 among the hidden titles and (b) among all candidates, by the full model, by content-kNN and by popularity, which knows
 nothing of it: its order among hidden titles is arbitrary. Content-kNN comes twice: with settings chosen on all
 validation targets, and with those chosen by rehearsals, in which other titles are hidden and validation targets ask for
-them. Besides, (c): what metadata do to all other targets, against the same model without them. Run as
+them. Each seed draws titles of its own, and the targets of all draws are counted together. Besides, (c): what metadata
+do to all other targets, against the same model without them. Run as
 
     python benchmarks/cold/bench.py service --seeds 3 --json benchmarks/cold/service.json
     python benchmarks/cold/bench.py ml-1m --seeds 3 --json benchmarks/cold/ml-1m.json
@@ -23,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -51,6 +54,7 @@ from palate.words import USER_ID
 
 ROOT = Path(__file__).parents[1]
 UNCERTAINTY = {"resamples": 1000, "confidence": 0.95, "seed": 0}
+FULL, IDS = "full model", "ids alone"
 Figures = dict[str, dict[str, Floats]]
 """Ranking → metric → value of each target."""
 
@@ -65,7 +69,7 @@ def settings(data: str, *, metadata: bool) -> PretrainConfig:
             packing=PackConfig(batch_tokens=512),
             optimizer=OptimizerConfig(learning_rate=5e-3),
         )
-    config = PretrainConfig.from_yaml(ROOT / data / "config.yaml")
+    config = PretrainConfig.from_yaml(ROOT / data.replace("-", "") / "config.yaml")
     return config.model_copy(update={"model": config.model.model_copy(update={"tower": tower})})
 
 
@@ -99,19 +103,24 @@ def trained(hidden: Hidden, config: PretrainConfig) -> Figures:
         shutil.rmtree(work)
 
 
-def mean_of(runs: list[Figures]) -> Figures:
-    """The mean over runs of each target's value."""
+def joined(runs: list[Figures]) -> Figures:
+    """The targets of all draws, one after the other."""
     return {
-        ranking: {name: np.mean([run[ranking][name] for run in runs], axis=0) for name in runs[0][ranking]}
+        ranking: {name: np.concatenate([run[ranking][name] for run in runs]) for name in runs[0][ranking]}
         for ranking in runs[0]
     }
 
 
-def against(one: Figures, other: Figures, ranking: str, hidden: Hidden) -> dict[str, Any]:
+def members(draws: list[Hidden], ranking: str) -> NDArray[np.int64]:
+    """The member of each target, in the order of `joined`."""
+    asked = [each.known_targets if ranking == "other targets" else each.hidden_targets for each in draws]
+    found: NDArray[np.int64] = pl.concat(each[USER_ID] for each in asked).rank("dense").to_numpy().astype(np.int64)
+    return found
+
+
+def against(one: Figures, other: Figures, ranking: str, draws: list[Hidden]) -> dict[str, Any]:
     """Paired differences with intervals over members, and ratios."""
-    targets = hidden.known_targets if ranking == "other targets" else hidden.hidden_targets
-    members = targets[USER_ID].rank("dense").to_numpy().astype(np.int64)
-    found = compare(one[ranking], other[ranking], members, flips=10_000, **UNCERTAINTY)
+    found = compare(one[ranking], other[ranking], members(draws, ranking), flips=10_000, **UNCERTAINTY)
     means = {name: (float(one[ranking][name].mean()), float(other[ranking][name].mean())) for name in found}
     return {
         name: difference.model_dump() | {"ratio": means[name][0] / means[name][1] if means[name][1] else None}
@@ -119,51 +128,58 @@ def against(one: Figures, other: Figures, ranking: str, hidden: Hidden) -> dict[
     }
 
 
-def summary(values: Figures, hidden: Hidden) -> dict[str, Any]:
+def summary(values: Figures, draws: list[Hidden]) -> dict[str, Any]:
     """Means with their intervals."""
     found: dict[str, Any] = {}
     for ranking, metrics in values.items():
-        targets = hidden.known_targets if ranking == "other targets" else hidden.hidden_targets
-        members = targets[USER_ID].rank("dense").to_numpy().astype(np.int64)
-        found[ranking] = {name: each.model_dump() for name, each in estimates(metrics, members, **UNCERTAINTY).items()}
+        estimated = estimates(metrics, members(draws, ranking), **UNCERTAINTY)
+        found[ranking] = {name: each.model_dump() for name, each in estimated.items()}
     return found
 
 
-def bench(hidden: Hidden, data: str, share: float, seeds: int, epochs: int | None) -> dict[str, Any]:
-    """Everything, as one JSON object."""
+def of_draw(hidden: Hidden, data: str, share: float, changes: dict[str, int]) -> dict[str, Figures]:
+    """The figures of every scorer for one list of hidden titles."""
     dataset, division = hidden.log
-    popular, content = Popular.fit(dataset, division), ContentKnn.fit(dataset, division)
-    peers = {"content-kNN": content, "content-kNN, rehearsed": rehearsed(hidden, share)}
-    results = {name: measured(hidden, peer.on) for name, peer in peers.items()}
-    results["popular"] = measured(hidden, lambda _: popular)
+    popular = Popular.fit(dataset, division)
+    results = {
+        "content-kNN": measured(hidden, ContentKnn.fit(dataset, division).on),
+        "content-kNN, rehearsed": measured(hidden, rehearsed(hidden, share).on),
+        "popular": measured(hidden, lambda _: popular),
+    }
+    for name, metadata in ((FULL, True), (IDS, False)):
+        results[name] = trained(hidden, settings(data, metadata=metadata).model_copy(update=changes))
     print({name: _brief(each) for name, each in results.items()}, file=sys.stderr, flush=True)
-    seen: dict[str, list[float]] = {}
-    for name, metadata in (("full model", True), ("ids alone", False)):
-        runs = []
-        for seed in range(seeds):
-            changes = {"seed": seed} | ({} if epochs is None else {"epochs": epochs})
-            runs.append(trained(hidden, settings(data, metadata=metadata).model_copy(update=changes)))
-            print(name, seed, _brief(runs[-1]), file=sys.stderr, flush=True)
-        results[name] = mean_of(runs)
-        seen[name] = [float(run["other targets"]["ndcg@10"].mean()) for run in runs]
+    return results
+
+
+def bench(data: str, share: float, seeds: int, epochs: int | None) -> dict[str, Any]:
+    """Everything, as one JSON object."""
+    dataset = read(data)
+    draws = [Hidden.draw(dataset, share=share, seed=seed) for seed in range(seeds)]
+    runs = []
+    for seed, hidden in enumerate(draws):
+        changes = {"seed": seed} | ({} if epochs is None else {"epochs": epochs})
+        runs.append(of_draw(hidden, data, share, changes))
+    results = {name: joined([run[name] for run in runs]) for name in runs[0]}
     return {
         "data": data,
-        "hidden_items": len(hidden.items),
-        "items": len(known_items(hidden.dataset)),
-        "hidden_targets": len(hidden.hidden_targets),
-        "other_targets": len(hidden.known_targets),
+        "share": share,
+        "items": len(known_items(dataset)),
+        "hidden_items": [len(each.items) for each in draws],
+        "hidden_targets": len(members(draws, "among hidden")),
+        "other_targets": len(members(draws, "other targets")),
         "seeds": seeds,
-        "settings": {name: {"half_life": str(peer.half_life), "weights": peer.weights} for name, peer in peers.items()},
-        "figures": {name: summary(values, hidden) for name, values in results.items()},
+        "epochs": epochs,
+        "by draw": [{name: _brief(each) for name, each in run.items()} for run in runs],
+        "figures": {name: summary(values, draws) for name, values in results.items()},
         "full model minus": {
             name: {
-                ranking: against(results["full model"], results[name], ranking, hidden)
+                ranking: against(results[FULL], results[name], ranking, draws)
                 for ranking in ("among hidden", "among all")
             }
-            for name in peers
+            for name in ("content-kNN", "content-kNN, rehearsed")
         },
-        "full model - ids alone": against(results["full model"], results["ids alone"], "other targets", hidden),
-        "other targets, ndcg@10 by seed": seen,
+        "full model - ids alone": against(results[FULL], results[IDS], "other targets", draws),
     }
 
 
@@ -198,15 +214,12 @@ def main() -> None:
     """Print the tables; ``--json FILE`` keeps the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", help="service, or a data set of PALATE_DATA such as ml-1m")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="draws of hidden titles, each with a training of its own")
     parser.add_argument("--epochs", type=int, default=None)
     parser.add_argument("--share", type=float, default=0.1, help="share of the titles that are hidden")
-    parser.add_argument("--draw", type=int, default=0, help="seed of which they are")
     parser.add_argument("--json", type=Path, default=None)
     arguments = parser.parse_args()
-    hidden = Hidden.draw(read(arguments.data), share=arguments.share, seed=arguments.draw)
-    result = bench(hidden, arguments.data, arguments.share, arguments.seeds, arguments.epochs)
-    result |= {"share": arguments.share, "draw": arguments.draw}
+    result = bench(arguments.data, arguments.share, arguments.seeds, arguments.epochs)
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     show(result)

@@ -25,7 +25,7 @@ from common import data_folder
 from palate.data import Dataset, split
 from palate.model import IntentConfig, ModelConfig, NextConfig, SequenceModel, TowerConfig
 from palate.simulate import preset, simulate
-from palate.tokens import Batch, Catalogue, PackConfig, Tokenizer, training_catalogue
+from palate.tokens import Batch, Catalogue, Tokenizer, training_catalogue
 from palate.train import PretrainConfig, new_model
 from palate.train.material import Material
 from palate.train.optimizer import build_optimizer
@@ -73,7 +73,7 @@ def main() -> None:
     if asked.data == "service":
         made = simulate(preset("service", seed=0))
         dataset = Dataset.from_frames(made.events, made.items, made.users, schema=made.schema)
-        config = PretrainConfig(packing=PackConfig(batch_tokens=512))
+        config = PretrainConfig()
     else:
         dataset = Dataset.from_folder(data_folder(asked.data))
         config = PretrainConfig()

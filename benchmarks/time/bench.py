@@ -1,7 +1,7 @@
 """What the model's knowledge of time is worth: everything of it, and each part left out in turn.
 
-On the simulated service, whose members have a daily rhythm and whose tastes and demand drift; the plays of the last 10 %
-of the events, all of them and those in which a title is chosen. `make bench-movietweetings` has the other half: real
+On the simulated service, whose members have a daily rhythm and whose tastes and demand drift; the plays of the last
+10 % of the events, all and those in which a title is chosen. `make bench-movietweetings` has the other half: real
 times, against popularity that rolls on. Run as
 
     python benchmarks/time/bench.py --seeds 2 --json benchmarks/time/service.json

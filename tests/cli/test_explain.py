@@ -76,3 +76,22 @@ def test_brackets_in_names_are_no_markup(whole_service: Path) -> None:
         console.print(explanation_tables(odd))
     assert "[rec] [/oops]" in capture.get()
     assert "[red]" in capture.get()
+
+
+def test_long_values_are_cut_for_people_alone(whole_service: Path) -> None:
+    from rich.console import Console
+
+    run, data, pick = whole_service / "run", whole_service / "data", best(whole_service)
+    found = FoundationModel.from_pretrained(run).explain(Dataset.from_folder(data), "m00007", str(pick["item_id"]))
+    plot, tiny = "of a long night " * 60, -0.0001
+    odd = found.model_copy(
+        update={
+            "metadata": tuple(each.model_copy(update={"value": plot}) for each in found.metadata[:1]),
+            "intents": tuple(each.model_copy(update={"effect": tiny}) for each in found.intents),
+        }
+    )
+    console = Console(width=100)
+    with console.capture() as capture:
+        console.print(explanation_tables(odd))
+    assert 5 < capture.get().count("night") < 15
+    assert "-0.00" not in capture.get()

@@ -48,8 +48,12 @@ def test_what_is_no_prediction(whole_service: Path, tmp_path: Path) -> None:
         palate("predict", run, data, "--head", "mood")
     with pytest.raises(ConfigError, match="no DATA"):
         palate("predict", run)
-    with pytest.raises(UnknownMemberError):
+    with pytest.raises(UnknownMemberError, match=r"no event of member nobody$"):
         palate("predict", run, data, "--user", "nobody")
+    with pytest.raises(UnknownMemberError, match=r"no events of 4 members: a, b, c, …$"):
+        palate("predict", run, data, *(part for name in "abcd" for part in ("--user", name)))
+    with pytest.raises(ConfigError, match=r"m00007 has events at or after the moment 2001-01-31 00:00 UTC"):
+        palate("predict", run, data, "--user", "m00007", "--at", "2001-01-31")
     with pytest.raises(ConfigError, match="unknown ending"):
         palate("predict", run, data, "--out", tmp_path / "wants.txt")
 
@@ -75,7 +79,11 @@ def test_an_evaluation_shows_heads_and_the_next_targets(whole_service: Path) -> 
     sealed = json.loads((run / "metrics.json").read_text())
     assert sealed["heads"]["genres"]["majority"] == found["heads"]["genres"]["majority"]
     assert sealed["heads"]["genres"]["targets"] == found["heads"]["genres"]["targets"]
-    far = json.loads(palate(*command, "--horizon", 3, "--json"))
+    far = json.loads(palate(*command, "--horizon", 3, "--compare", run, "--json"))
+    assert (found["protocol"]["horizon"], far["protocol"]["horizon"]) == (1, 3)
+    assert "next_recall@10" in far["comparison"][str(run)]
+    said = " ".join(palate(*command, "--horizon", 3, "--compare", run).split())
+    assert "ranked for the next 3 targets together" in said
     assert far["metrics"]["next_recall@10"] != found["metrics"]["next_recall@10"]
 
 

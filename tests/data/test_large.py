@@ -406,7 +406,7 @@ def test_members_of_another_type_of_id_are_unknown(tmp_path: Path) -> None:
     log = service(300, 10).with_columns(pl.col("user_id").rank("dense").cast(pl.Int64))
     prepared = prepare(written(log, tmp_path / "data"), tmp_path / "out", SMALL)
     assert prepared.read([1, 2]).events["user_id"].n_unique() == 2
-    with pytest.raises(UnknownMemberError, match=r"no events, e.g. u17.*are integers"):
+    with pytest.raises(UnknownMemberError, match=r"no event of member u17.*are integers"):
         prepared.read(["u17"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
@@ -16,9 +17,11 @@ from palate.rank.candidates import Candidates
 from palate.rank.catalogue import known_items
 from palate.rank.explain import explain
 from palate.rank.explanation import Explanation
+from palate.rank.familiar import familiar
 from palate.rank.model_scorer import ModelScorer
 from palate.rank.recommend import recommend
 from palate.rank.rules import rules
+from palate.tokens.asked import Asked
 from palate.words import ITEM_ID, QUERY, TIMESTAMP, USER_ID
 
 
@@ -118,7 +121,39 @@ def test_parts_add_up_to_the_score() -> None:
         assert sum(part.value for part in found.parts) == pytest.approx(float(scores[place]), abs=1e-4)
         assert [part.name for part in found.parts] == ["id", "metadata", "popularity", "age"]
     assert found.age.id_share == 0, "an item without an event has no id"
+    assert found.age.training_events == 0
     assert found.age.events == "0"
+
+
+def test_ages_that_the_model_does_not_see_are_not_told() -> None:
+    dataset = world(2)
+    user, item = busiest(dataset), "t02"
+    events = dataset.events.filter(pl.col(ITEM_ID) == item).height
+    blind = explain(Asking.of(dataset, tower=TowerConfig(ages=False))(dataset), user, item).age
+    assert blind is not None
+    assert (blind.training_events, blind.events, blind.recent_events) == (events, None, None)
+    assert blind.days_since_launch is None
+    assert blind.counted_to is None
+    moment = explain(Asking.of(dataset, tower=TowerConfig(gate="moment", ages=False))(dataset), user, item).age
+    assert moment is not None
+    assert moment.training_events is None, "the gate goes by what there was at the moment"
+    assert moment.events is not None
+    assert moment.recent_events is None
+    timeless = world(2, has_time=False)
+    placed = explain(Asking.of(timeless)(timeless), busiest(timeless), item).age
+    assert placed is not None
+    assert placed.training_events == timeless.events.filter(pl.col(ITEM_ID) == item).height
+    assert placed.events is None
+
+
+def test_what_the_item_lacks_has_no_effect_at_all() -> None:
+    dataset = world(3)
+    assert dataset.items is not None
+    poor = dataset.items.filter(pl.col("group_id").is_null())[ITEM_ID][0]
+    found = explain(Asking.of(dataset)(dataset), busiest(dataset), poor)
+    (group,) = [each for each in found.metadata if each.column == "group_id"]
+    assert (group.value, group.effect) == (None, 0.0)
+    assert next(each.value for each in found.metadata if each.column == "minutes").isdigit()  # type: ignore[union-attr]
 
 
 def test_an_unknown_column_equals_an_items_table_without_the_value() -> None:
@@ -153,7 +188,23 @@ def test_intents_are_left_out_one_by_one() -> None:
     own = {each.head: each.own for each in found.intents}
     assert own["origin"] == tuple(row["origin"])
     assert set(own["genres"]) == set(row["genres"][0])
-    assert own["familiar"] == (), "what the member knows is no property of the item"
+    assert len(own["familiar"]) == len(own["release"]) == 1
+    assert own["event_type"] == (), "known afterwards only"
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_what_is_familiar_is_what_the_labels_call_so(grouped: bool) -> None:
+    dataset = world(9)
+    assert dataset.items is not None
+    dataset = dataset if grouped else with_items(dataset, dataset.items.drop("group_id"))
+    asked = Asked.of(dataset)
+    starts = np.repeat(dataset.member_starts, np.diff(dataset.member_starts, append=len(asked.target)))
+    found = set()
+    for row in np.flatnonzero(asked.target):
+        label = familiar(dataset, np.arange(starts[row], row), dataset.events[ITEM_ID][int(row)])
+        assert label == asked.familiar[row]
+        found.add(label)
+    assert len(found) == (3 if grouped else 2)
 
 
 def test_a_single_head_is_left_out_altogether() -> None:

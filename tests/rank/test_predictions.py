@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import numpy as np
 import polars as pl
@@ -78,7 +79,7 @@ def test_head_tables_hold_the_targets_own_values(dataset: Dataset, run: Asking) 
     asked = queries(dataset, division, Part.TEST)
     tables = head_tables(scorer, division, asked)
     assert dataset.items is not None
-    names = {(head, value): name for head, value, name, _ in tables.training.iter_rows()}
+    names = {(head, value): name for head, value, name, *_ in tables.training.iter_rows()}
     said = predict(scorer, asked, k=100)
     probability = {
         (q, head, value): p for q, head, value, p in said.select(QUERY, "head", "value", "probability").rows()
@@ -106,14 +107,22 @@ def test_head_tables_hold_the_targets_own_values(dataset: Dataset, run: Asking) 
     counted = tables.training.filter(pl.col("head") == "origin").select("name", "targets")
     plain = pl.Series([origin[item] for item in events[ITEM_ID].filter(pl.Series(training))]).value_counts()
     assert dict(counted.iter_rows()) == dict(plain.iter_rows())
-    several = tables.training.filter(pl.col("head") == "genres")["targets"].sum()
-    assert several == pytest.approx(sum(bool(genres[item]) for item in events[ITEM_ID].filter(pl.Series(training))))
+    several = tables.training.filter(pl.col("head") == "genres")
+    own_genres = [genre for item in events[ITEM_ID].filter(pl.Series(training)) for genre in genres[item] or []]
+    assert {name: n for name, n in several.select("name", "targets").iter_rows() if n} == Counter(own_genres)
+    assert several["share"].sum() == pytest.approx(
+        sum(bool(genres[item]) for item in events[ITEM_ID].filter(pl.Series(training)))
+    )
 
 
 def test_what_a_run_does_not_predict(dataset: Dataset, run: Asking) -> None:
     asked = present_queries(dataset)
     with pytest.raises(ConfigError, match=r"does not predict 'mood' \(its heads: event_type, genres,"):
         predict(run(dataset), asked, ["mood"])
+    with pytest.raises(ConfigError, match=r"give a list: \['origin'\]"):
+        predict(run(dataset), asked, "origin")
+    with pytest.raises(ConfigError, match=r"give a list: \['m01'\]"):
+        present_queries(dataset, "m01")
     with pytest.raises(ConfigError, match="no heads"):
         predict(Asking.of(dataset, intents=None)(dataset), asked)
     assert head_names(Asking.of(dataset, intents=None).model, run.tokenizer) == {}

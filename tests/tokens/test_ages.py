@@ -43,11 +43,11 @@ def events_of(log: list[tuple[str, int]]) -> pl.DataFrame:
 
 def fitted(log: list[tuple[str, int]], config: AgeConfig, cuts: tuple[int, ...] = ()) -> Ages:
     """The ages of a log, in parts that end at ``cuts``."""
-    counter = ViewCounter(has_time=True)
+    counter = ViewCounter(config, has_time=True)
     for low, high in zip((0, *cuts), (*cuts, len(log)), strict=True):
         counter.add(events_of(log[low:high]))
     totals = np.array([sum(each == item for each, _ in log) for item in ITEMS])
-    return counter.finish(pl.Series("value", ITEMS), totals, config)
+    return counter.finish(pl.Series("value", ITEMS), totals)
 
 
 def unpacked(codes: NDArray[np.int16]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
@@ -121,12 +121,12 @@ def test_many_parts_are_summed_as_they_come(monkeypatch: pytest.MonkeyPatch) -> 
     """Their tables don't pile up in memory."""
     log = [(ITEMS[place % 4], place * HOUR_MS) for place in range(300)]
     whole = fitted(log, AgeConfig())
-    counter = ViewCounter(has_time=True)
+    counter = ViewCounter(AgeConfig(), has_time=True)
     monkeypatch.setattr(counter, "_rows", 10**7)  # as after a few thousand parts
     for start in range(0, 300, 50):
         counter.add(events_of(log[start : start + 50]))
         assert len(counter._tables) <= 7
-    parts = counter.finish(pl.Series("value", ITEMS), whole.totals, AgeConfig())
+    parts = counter.finish(pl.Series("value", ITEMS), whole.totals)
     assert parts.counts.equals(whole.counts)
 
 
@@ -150,6 +150,22 @@ def test_a_large_catalogue_has_a_coarser_grid() -> None:
     np.testing.assert_array_equal(unpacked(codes)[1], view_bucket(counted.reshape(-1)).reshape(counted.shape))
 
 
+@pytest.mark.parametrize("first", [0, -NOW - 2 * HOUR_MS])
+def test_a_catalogue_beyond_all_bounds_has_a_grid(first: int) -> None:
+    """Else fitting would never end. Also where the log lies on both sides of 1970, where no step is long enough."""
+    log = [(ITEMS[place % 4], first + place * HOUR_MS) for place in range(24 * 9)]
+    ages = fitted(log, AgeConfig(step_hours=1, cells=1))
+    moments, codes = ages.grid(np.full(4, np.nan))
+    assert len(moments) <= 4
+    assert unpacked(codes)[1][-1].tolist() == [view_bucket(np.array([54]))[0]] * 4
+
+
+def test_a_step_can_be_a_part_of_an_hour() -> None:
+    """And is no other one in silence."""
+    ages = fitted([("a", 0), ("b", HOUR_MS)], AgeConfig(step_hours=0.25))
+    assert ages.step == HOUR_MS // 4
+
+
 def test_new_items_have_no_event_of_training() -> None:
     ages = fitted([("a", 0), ("b", DAY_MS)], AgeConfig())
     behind = pl.DataFrame({"item": [5, 5], "timestamp": [ages.end + 1, ages.end + 2 * DAY_MS]})
@@ -163,9 +179,9 @@ def test_new_items_have_no_event_of_training() -> None:
 
 
 def test_without_time_there_is_one_point_that_knows_training() -> None:
-    counter = ViewCounter(has_time=False)
+    counter = ViewCounter(AgeConfig(), has_time=False)
     counter.add(pl.DataFrame({"item_id": ["a", "b"]}))
-    ages = counter.finish(pl.Series("value", ITEMS), np.array([7, 1, 0, 3]), AgeConfig())
+    ages = counter.finish(pl.Series("value", ITEMS), np.array([7, 1, 0, 3]))
     moments, codes = ages.grid(np.full(5, np.nan))
     launch, views, recent = unpacked(codes)
     assert moments.tolist() == [0]
@@ -189,10 +205,10 @@ def test_buckets_ascend_and_end(views: int) -> None:
 
 @pytest.mark.parametrize("has_time", [True, False])
 def test_ages_are_read_as_they_were_written(has_time: bool) -> None:
-    counter = ViewCounter(has_time=has_time)
+    counter = ViewCounter(AgeConfig(step_hours=2, recent_days=3), has_time=has_time)
     counter.add(events_of([("a", 5), ("c", 9 * DAY_MS)]))
     totals = np.array([1, 0, 1, 0])
-    ages = counter.finish(pl.Series("value", ITEMS), totals, AgeConfig(step_hours=2, recent_days=3))
+    ages = counter.finish(pl.Series("value", ITEMS), totals)
     with tempfile.TemporaryDirectory() as folder:
         ages.write(Path(folder) / "ages.parquet")
         again = Ages.read(Path(folder) / "ages.parquet", ages.described(), totals)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from palate.data import Dataset, Part, split
+from palate.errors import ColumnTypeError, MissingColumnError
 from palate.tokens import (
     Catalogue,
     Tokenizer,
@@ -109,6 +110,43 @@ def test_what_the_scored_data_lack_is_what_training_knew(how: str) -> None:
     assert torch.equal(known.metadata[:T], frozen.metadata)
     assert torch.equal(known.vectors[:T], frozen.vectors)
     assert torch.equal(known.launch[:T], frozen.launch)
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("genres", pl.col("genres").list.join("|")),
+        ("origin", pl.concat_list("origin")),
+        ("minutes", pl.lit("an hour")),
+        ("title", pl.lit(3.5)),
+    ],
+)
+@pytest.mark.parametrize("gone", [0, 9])
+def test_metadata_of_another_type_are_named(column: str, values: pl.Expr, gone: int) -> None:
+    """Also where rows of training stand in for what is gone: else all values would be unknown, and nobody told."""
+    dataset = world(3)
+    tokenizer = fitted(dataset)
+    other = with_items(dataset, items_table(3).with_columns(values.alias(column))[gone:])
+    with pytest.raises(ColumnTypeError, match=f"column '{column}' holds"):
+        present_catalogue(tokenizer.with_items(other), other)
+
+
+def test_ids_of_another_type_are_named() -> None:
+    dataset = world(3)
+    tokenizer = fitted(dataset)
+    number = pl.col("item_id").str.slice(1).cast(pl.Int64)
+    assert dataset.items is not None
+    events, items = dataset.events.with_columns(number), dataset.items.with_columns(number)
+    other = Dataset(events, items, None, dataset.schema, dataset.report)
+    for refused in (tokenizer.with_items, tokenizer.encode, lambda data: present_catalogue(tokenizer, data)):
+        with pytest.raises(ColumnTypeError, match="'item_id' holds Int64, but the run was trained on String"):
+            refused(other)
+
+
+def test_a_model_of_times_refuses_positions() -> None:
+    tokenizer = fitted(world(3))
+    with pytest.raises(MissingColumnError, match="trained on events with a timestamp"):
+        tokenizer.encode(world(3, has_time=False))
 
 
 def test_what_the_scored_data_say_of_an_item_holds() -> None:

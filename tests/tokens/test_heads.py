@@ -131,6 +131,33 @@ def test_buckets_of_a_number_hold_what_they_say() -> None:
         assert low <= minutes <= high
 
 
+def test_a_number_of_one_value_has_a_name() -> None:
+    """Known or not is all it tells; its one class is named like the others."""
+    dataset = world(1)
+    assert dataset.items is not None
+    some = pl.when(pl.int_range(pl.len()) % 2 == 0).then(90.0)
+    tokenizer = fitted(with_items(dataset, dataset.items.with_columns(some.alias("minutes"))))
+    (spec,) = heads(tokenizer, ("minutes",), most_values=100)
+    assert class_names(tokenizer, spec) == ["90 to 90"]
+
+
+def test_columns_of_one_name_are_all_heads() -> None:
+    """None of them takes the place of another in silence, and each has its own classes."""
+    dataset = world(1)
+    assert dataset.items is not None
+    own = dataset.items["origin"]
+    items = dataset.items.with_columns(own.alias("event_type"), own.alias("release"))
+    columns = dataset.schema.items | dict.fromkeys(("event_type", "release"), dataset.schema.items["origin"])
+    schema = dataset.schema.model_copy(update={"items": columns})
+    tokenizer = fitted(Dataset(dataset.events, items, None, schema, dataset.report))
+    found = {spec.name: spec for spec in heads(tokenizer, None, most_values=100)}
+    assert {"event_type", "item:event_type", "release", "item:release", "origin"} <= set(found)
+    assert class_names(tokenizer, found["event_type"])[0] in ("play", "buy", "trailer")
+    for name in ("item:event_type", "item:release"):
+        assert class_names(tokenizer, found[name]) == class_names(tokenizer, found["origin"])
+    assert class_names(tokenizer, found["release"])[0] == "a day"
+
+
 def test_a_column_without_values_is_no_head() -> None:
     """A column that no trained item has is left out of the metadata, and so of the heads."""
     dataset = world(1)

@@ -15,8 +15,17 @@ from tests.tokens.conftest import service
 from tests.tokens.worlds import with_items, world
 
 from palate.data import Dataset
-from palate.errors import DamagedRunError, FormatVersionError, RunExistsError, UnfinishedRunError
-from palate.runs import Run
+from palate.errors import (
+    ConfigError,
+    DamagedRunError,
+    FormatVersionError,
+    RunExistsError,
+    TrainingError,
+    UnfinishedRunError,
+)
+from palate.model import Losses, ObjectiveConfig, SequenceModel
+from palate.runs import Run, read_checkpoint
+from palate.tokens import Batch, Catalogue
 from palate.train import PretrainConfig, pretrain
 from palate.train.loop import Trainer
 
@@ -77,6 +86,34 @@ def test_an_unfinished_training_asks_for_resume(tmp_path: Path) -> None:
     (tmp_path / "run.training").mkdir()
     with pytest.raises(UnfinishedRunError, match="cut off"):
         pretrain(service(members=20), tmp_path / "run", small())
+
+
+def test_a_setting_that_the_data_lack_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Else the corrected one would be refused, for a training that never began."""
+    with pytest.raises(ConfigError, match="no 'genre' to predict"):
+        pretrain(service(members=20), tmp_path / "run", small(model={"intents": {"heads": ["genre"]}}))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_part_of_the_loss_that_is_not_finite_stops_before_the_weights_have_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the checkpoint from which training goes on would hold it."""
+    plain = SequenceModel.loss
+    steps = 0
+
+    def torn(self: SequenceModel, batch: Batch, known: Catalogue, objective: ObjectiveConfig) -> Losses:
+        nonlocal steps
+        steps += 1
+        found = plain(self, batch, known, objective)
+        return found if steps < 3 else found._replace(total=found.total * float("nan"))
+
+    monkeypatch.setattr(SequenceModel, "loss", torn)
+    with pytest.raises(TrainingError, match="step 3 is nan"):
+        pretrain(service(members=20), tmp_path / "run", small(checkpoint_seconds=0, packing={"batch_tokens": 64}))
+    checkpoint = read_checkpoint(tmp_path / "run.training" / "checkpoints")
+    assert checkpoint is not None
+    assert all(tensor.isfinite().all() for tensor in checkpoint.model.values())
 
 
 def test_a_training_goes_on_with_the_metadata_that_it_began_with(

@@ -6,7 +6,7 @@ negatives; item ids as the only input.
 
 from __future__ import annotations
 
-from palate.model import ModelConfig, SasRecConfig
+from palate.model import ModelConfig, SasRecConfig, TowerConfig
 from palate.tokens import PackConfig, TokenizerConfig, WindowConfig
 from palate.train import OptimizerConfig, PretrainConfig
 
@@ -21,6 +21,8 @@ def sasrec_recipe(
         packing=PackConfig(batch_tokens=sequences * context, batch_sequences=sequences),
         model=ModelConfig(
             encoder=SasRecConfig(width=width, blocks=blocks, heads=heads, expansion=expansion),
+            tower=TowerConfig(metadata=False, ages=False),
+            intents=None,
             popularity_bias=False,
         ),
         optimizer=OptimizerConfig(learning_rate=1e-3, weight_decay=0.0, final_share=1.0),

@@ -24,7 +24,8 @@ def evaluate_command(
     ] = 1,
     baselines: Annotated[bool, typer.Option(help="Rank by the baselines too.")] = True,
     compare: Annotated[
-        list[Path] | None, typer.Option(metavar="RUN2", help="Another run, compared query by query; may be repeated.")
+        list[Path] | None,
+        typer.Option(metavar="RUN2", help="Another run, asked for the next target and compared; may be repeated."),
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the JSON object there as well.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,

@@ -29,7 +29,7 @@ def explain_command(
 ) -> None:
     """Why an item is, or is not, recommended: which rules hide it, and which events, intents and metadata moved it.
 
-    Example: palate explain runs/first my-data --user m00031 --item t0007
+    Example: palate explain runs/first my-data --user m00031 --item t00007
     """
     from palate.foundation import FoundationModel
     from palate.terminal.explanation import explanation_tables

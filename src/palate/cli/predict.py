@@ -46,7 +46,7 @@ def predict_command(
 
     messages = Console(stderr=True)
     if heads:
-        _list(FoundationModel.from_pretrained(run), run, as_json=as_json)
+        _list(FoundationModel.from_pretrained(run).heads, run, as_json=as_json)
         return
     if data is None:
         raise ConfigError("no DATA: whose events?", hint="palate predict RUN DATA, or palate predict RUN --heads")
@@ -68,17 +68,14 @@ def predict_command(
         typer.echo(table.write_csv(), nl=False)
 
 
-def _list(model: object, run: Path, *, as_json: bool) -> None:
-    from palate.foundation import FoundationModel
-
-    assert isinstance(model, FoundationModel)
+def _list(heads: dict[str, list[str]], run: Path, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps({"heads": model.heads}, ensure_ascii=False))
-    elif not model.heads:
+        typer.echo(json.dumps({"heads": heads}, ensure_ascii=False))
+    elif not heads:
         typer.echo(f"{run} has no heads")
     else:
         shown = Table("head", "classes", "", box=box.SIMPLE_HEAD)
-        for name, classes in model.heads.items():
+        for name, classes in heads.items():
             some = ", ".join(classes[:8]) + (", …" if len(classes) > 8 else "")
             shown.add_row(Text(name), f"{len(classes):,}", Text(some))
         Console().print(shown)

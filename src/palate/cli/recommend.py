@@ -11,6 +11,7 @@ import polars as pl
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from palate.cli.answer import check_out, milliseconds, write_table
 from palate.cli.source import read_for
@@ -66,6 +67,6 @@ def recommend_command(
 def _shown(table: pl.DataFrame, *, digits: int) -> Table:
     shown = Table(*table.columns)
     for row in table.iter_rows(named=True):
-        cells = [f"{value:.{digits}f}" if name == SCORE else str(value) for name, value in row.items()]
+        cells = [Text(f"{value:.{digits}f}" if name == SCORE else str(value)) for name, value in row.items()]
         shown.add_row(*cells, end_section=False, style="bold" if row[RANK] == 1 else None)
     return shown

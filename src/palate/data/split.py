@@ -16,6 +16,7 @@ import polars as pl
 
 from palate.data.adjacent import run_starts
 from palate.data.dataset import Dataset
+from palate.data.moment import as_moment
 from palate.data.rule import SplitRule
 from palate.data.schema import Schema
 from palate.errors import ConfigError, SplitError, UnknownMemberError
@@ -134,8 +135,7 @@ def present_queries(
         wanted = as_ids(user_ids, members.dtype)
         unknown = wanted.filter(~wanted.is_in(members.implode()))
         if len(unknown):
-            shown = ", ".join(map(str, unknown.head(3)))
-            raise UnknownMemberError(f"{len(unknown)} members have no events, e.g. {shown}")
+            raise unknown_members(unknown)
         table = pl.DataFrame({USER_ID: wanted}).join(table, on=USER_ID, how="left", maintain_order="left")
         table = table.select(QUERY, USER_ID, ITEM_ID, moment, HISTORY_LENGTH)
     if not dataset.has_time:
@@ -147,8 +147,10 @@ def present_queries(
         at = last + 1
     late = table.filter(pl.col(TIMESTAMP) >= at)
     if late.height:
+        some = f"{late.height:,} members, such as {late[USER_ID][0]}," if late.height > 1 else late[USER_ID][0]
+        have = "have" if late.height > 1 else "has"
         raise ConfigError(
-            f"{late.height} members have events at or after the moment {at}, e.g. {late[USER_ID][0]}",
+            f"{some} {have} events at or after the moment {as_moment(at)} UTC",
             hint="give a later moment, or read fewer events",
         )
     return table.with_columns(pl.lit(at, dtype=pl.Int64).alias(TIMESTAMP))
@@ -156,17 +158,26 @@ def present_queries(
 
 def as_ids(user_ids: pl.Series | Sequence[int | str], dtype: pl.DataType) -> pl.Series:
     """Different ids of members, in the given order and the log's type; `UnknownMemberError` for those without it."""
+    if isinstance(user_ids, str):
+        # A text is a sequence of texts, so that no type checker says it.
+        raise ConfigError(f"user_ids is the text {user_ids!r}", hint=f"give a list: [{user_ids!r}]")
     given = user_ids if isinstance(user_ids, pl.Series) else pl.Series([str(value) for value in user_ids])
     text = given.cast(pl.String).unique(maintain_order=True).alias(USER_ID)
     if dtype == pl.String:
         return text
     numbers = text.cast(pl.Int64, strict=False)
     if numbers.null_count():
-        raise UnknownMemberError(
-            f"{numbers.null_count()} members have no events, e.g. {text.filter(numbers.is_null())[0]}",
-            hint="the ids of this data are integers",
-        )
+        raise unknown_members(text.filter(numbers.is_null()), hint="the ids of this data are integers")
     return numbers.unique(maintain_order=True)
+
+
+def unknown_members(ids: pl.Series, *, hint: str | None = None) -> UnknownMemberError:
+    """The error for members without an event."""
+    shown = ", ".join(map(str, ids.head(3)))
+    said = f"there is no event of member {shown}"
+    if len(ids) > 1:
+        said = f"there are no events of {len(ids):,} members: {shown}{', …' if len(ids) > 3 else ''}"
+    return UnknownMemberError(said, hint=hint)
 
 
 def cut_ranks(rule: SplitRule, events: int) -> tuple[int, int]:

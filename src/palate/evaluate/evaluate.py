@@ -48,6 +48,7 @@ def evaluate(
     catalogue_size: int | None = None,
     list_length: int | None = None,
     popularity: pl.DataFrame | None = None,
+    horizon: int = 1,
 ) -> Evaluation:
     """Measure ``recommendations`` on ``targets``, the table that ``queries(dataset, split, part)`` gave.
 
@@ -56,7 +57,7 @@ def evaluate(
     the k that all the tables were made with; by default the longest list of each. A cut-off beyond it is left
     out. ``catalogue_size`` is the number of items that were ranked; by default all that the dataset knows.
     ``popularity`` is what `palate.evaluate.slices.training_popularity` says of the whole log, where ``dataset`` holds
-    some of its members.
+    some of its members. ``horizon`` is stated in the protocol: the next targets that the recommendations are for.
 
     Raises `EmptyTableError` without targets, and what `palate.evaluate.ranks.ranks` raises.
     """
@@ -70,7 +71,7 @@ def evaluate(
     others = {name: measured.accuracy(table) for name, table in {**baselines, **(compare_with or {})}.items()}
     length = measured.list_length(recommendations)
     return Evaluation(
-        protocol=_protocol(measured, dataset, split, part, config, length),
+        protocol=_protocol(measured, dataset, split, part, length, horizon),
         metrics=measured.metrics(recommendations, values),
         slices=measured.slices(values, length),
         baselines={name: measured.metrics(table, others[name]) for name, table in baselines.items()},
@@ -220,8 +221,9 @@ def _metadata(dataset: Dataset) -> tuple[str | None, pl.DataFrame | None]:
 
 
 def _protocol(
-    measured: _Measured, dataset: Dataset, split: Split, part: Part, config: EvaluationConfig, length: int
+    measured: _Measured, dataset: Dataset, split: Split, part: Part, length: int, horizon: int
 ) -> EvaluationProtocol:
+    config = measured.config
     availability = "everything in the catalogue, since there is no time"
     if dataset.has_time:
         availability = "from launch_time, else after the item's first event"
@@ -238,6 +240,7 @@ def _protocol(
         query_time_known=dataset.has_time,
         cutoffs=tuple(k for k in config.cutoffs if k <= length),
         next_targets=measured.next_targets,
+        horizon=horizon,
         list_length=length,
         diversity_column=measured.diversity_column,
         confidence=config.confidence,

@@ -83,6 +83,8 @@ class EvaluationProtocol(Config):
     """List lengths that were measured."""
     next_targets: int
     """Targets ahead that ``next_recall`` looks for; 1 where no member has several in the part."""
+    horizon: int = 1
+    """Next targets that the lists were made for together; those of baselines and compared runs are for the next one."""
     list_length: int
     """Longest list in the table of recommendations; a target beyond it is a miss."""
     diversity_column: str | None
@@ -142,7 +144,6 @@ class Evaluation(Config):
     """Figures of other rankings of the same queries: name → metrics."""
     comparison: dict[str, dict[str, Difference]]
     """Paired differences to other rankings: name → metric; positive where this one is better."""
-
     heads: dict[str, HeadResult] = Field(default={})
     """What the model predicts beside the item, by head; empty where it has no heads, or was not asked."""
 

@@ -1,8 +1,8 @@
 """Whether heads are right: against what the target was, and against who only knows how often each class occurs.
 
 A head is *right* where its most probable class is one of the target's own. Its log loss is the mean over the target's
-own values of -ln p. The *prior* is the share of each class among the training targets, with one target added to each
-class; the *majority* is its largest.
+own values of -ln p. The *majority* is the class that most training targets have. The *prior* is the share of each
+class among the training targets, where one with several values counts a part for each, and one is added to each class.
 """
 
 from __future__ import annotations
@@ -21,14 +21,13 @@ def head_results(
     """The figures of each head, over those ``targets`` (a table of `palate.data.queries`) that have a value in it.
 
     ``outcomes`` has ``query``, ``head``, ``value``, ``log_probability``, ``predicted``: a row for each value that a
-    target has. ``training`` has ``head``, ``value``, ``name`` and ``targets``, the number of training targets with that
-    value: a row for each class. A head whose targets have no value is left out.
+    target has. ``training`` has ``head``, ``value``, ``name``, ``targets``, the number of training targets with that
+    value, and ``share``, the same in parts: a row for each class. A head whose targets have no value is left out.
     """
     config = config or EvaluationConfig()
     classes = training.with_columns(
-        prior=((pl.col("targets") + 1) / (pl.col("targets") + 1).sum().over("head")).log(),
-        majority=(pl.col("targets") == pl.col("targets").max().over("head"))
-        & (pl.int_range(pl.len()).over("head") == pl.col("targets").arg_max().over("head")),
+        prior=((pl.col("share") + 1) / (pl.col("share") + 1).sum().over("head")).log(),
+        majority=pl.int_range(pl.len()).over("head") == pl.col("targets").arg_max().over("head"),
     )
     figures = (
         outcomes.join(classes.select("head", "value", "prior", "majority"), on=["head", "value"], how="left")

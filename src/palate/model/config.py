@@ -57,8 +57,8 @@ class TowerConfig(Config):
     """By what they are, beside their id; where items have metadata."""
     metadata_width: int = Field(default=16, ge=1)
     """Width of the embedding of each column of metadata."""
-    metadata_dropout: Probability = 0.1
-    """Share of those numbers that is dropped in training."""
+    metadata_dropout: Probability = 0.2
+    """Share of an item's columns that each step of training takes for unknown, so that none is leant on alone."""
     id_dropout: Probability = 0.05
     """Share of the items that each step of training treats as new: known by their metadata, with no event yet."""
     gate: Literal["training", "moment"] = "training"

@@ -15,10 +15,11 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float, Int32, Int64
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from palate.model.config import IntentConfig
 from palate.tokens.batch import RELEASE_EDGES, Batch, Catalogue, HeadSource, HeadSpec
-from palate.words import FIRST_KNOWN, PADDING
+from palate.words import FIRST_KNOWN
 
 
 class Intents(NamedTuple):
@@ -61,11 +62,12 @@ class IntentHeads(nn.Module):
         embedded = torch.stack(
             [share @ table for share, table in zip(shares, torch.split(self.values, self.sizes), strict=True)], dim=1
         )
-        fit = (embedded @ self.query(state).unsqueeze(-1))[..., 0] / math.sqrt(embedded.shape[-1]) + self.head_bias
+        # Sums of products: batched matrix products of such small matrices take several times as long.
+        fit = (embedded * self.query(state).unsqueeze(1)).sum(-1) / math.sqrt(embedded.shape[-1]) + self.head_bias
         if without is not None:
             fit = fit.index_fill(1, torch.tensor([without], device=fit.device), -torch.inf)
         attention = fit.softmax(-1)
-        intent = self.value((attention.unsqueeze(1) @ embedded)[:, 0])
+        intent = self.value((attention.unsqueeze(-1) * embedded).sum(1))
         return Intents(log_shares, attention, state + self.join(intent))
 
     def loss(self, intents: Intents, labels: Float[Tensor, "R C"], weight: Float[Tensor, "R"]) -> Float[Tensor, ""]:
@@ -80,24 +82,26 @@ class IntentHeads(nn.Module):
         With the horizon of a session they are the mean over the target and those after it in its session. ``sequence``
         numbers the sequence of each row; the rows ascend.
         """
-        own = torch.cat([self._own(spec, batch, catalogue, rows) for spec in self.specs], dim=1)
+        item, moment = batch.target[rows] - FIRST_KNOWN, batch.query_time[rows]
+        outcome, familiar = batch.outcome[rows], batch.familiar[rows]
+        places, first = [], 0
+        nowhere = sum(self.sizes)
+        for spec in self.specs:
+            values = label_values(spec, catalogue, item=item, moment=moment, outcome=outcome, familiar=familiar)
+            places.append(torch.where(values >= FIRST_KNOWN, values - FIRST_KNOWN + first, nowhere))
+            first += spec.classes
+        place = torch.cat(places, dim=1)
+        counts = torch.zeros(len(rows), nowhere + 1, device=place.device)
+        counts.scatter_add_(1, place, torch.ones_like(place, dtype=counts.dtype))
+        own = self._shares(counts[:, :-1])
         if self.horizon == "target":
             return own
-        session = batch.session[rows]
-        return _rest_of_session(own, self.sizes, sequence, session)
+        return self._shares(_rest_of_session(own, sequence, batch.session[rows]))
 
-    def _own(
-        self, spec: HeadSpec, batch: Batch, catalogue: Catalogue, rows: Int64[Tensor, "R"]
-    ) -> Float[Tensor, "R C"]:
-        values = label_values(
-            spec,
-            catalogue,
-            item=batch.target[rows] - FIRST_KNOWN,
-            moment=batch.query_time[rows],
-            outcome=batch.outcome[rows],
-            familiar=batch.familiar[rows],
-        )
-        return _shares(values, spec.classes)
+    def _shares(self, counts: Float[Tensor, "R C"]) -> Float[Tensor, "R C"]:
+        """Each head's part divided by its sum; all zero where that is zero."""
+        parts = torch.split(counts, self.sizes, dim=1)
+        return torch.cat([part / part.sum(1, keepdim=True).clamp(min=1e-6) for part in parts], dim=1)
 
 
 def label_values(
@@ -139,29 +143,13 @@ def _release_class(moment: Int64[Tensor, "R"], launch: Int64[Tensor, "R"]) -> In
     return found.masked_fill(unknown, -FIRST_KNOWN)
 
 
-def _shares(values: Int64[Tensor, "R W"], classes: int) -> Float[Tensor, "R C"]:
-    """The share of each class among the known values of a row; all zero where there is none."""
-    counts = torch.zeros(len(values), classes + FIRST_KNOWN, device=values.device)
-    counts.scatter_add_(1, values, torch.ones_like(values, dtype=counts.dtype))
-    assert PADDING < FIRST_KNOWN
-    counts = counts[:, FIRST_KNOWN:]
-    return counts / counts.sum(1, keepdim=True).clamp(min=1)
-
-
 def _rest_of_session(
-    own: Float[Tensor, "R C"], sizes: Sequence[int], sequence: Int64[Tensor, "R"], session: Int32[Tensor, "R"]
+    own: Float[Tensor, "R C"], sequence: Int64[Tensor, "R"], session: Int32[Tensor, "R"]
 ) -> Float[Tensor, "R C"]:
-    """The mean of each row's label and those behind it in the same sequence and session."""
+    """The sum of each row's label and those behind it in the same sequence and session."""
     R = len(own)
-    labelled = torch.stack([part.sum(-1) for part in torch.split(own, list(sizes), dim=-1)], dim=-1)
-    both = torch.cat([own, labelled], dim=-1).double()
-    from_here = both.flip(0).cumsum(0).flip(0)
     starts = torch.ones(R, dtype=torch.bool, device=own.device)
     starts[1:] = (sequence[1:] != sequence[:-1]) | (session[1:] != session[:-1])
-    first = starts.nonzero()[:, 0]
-    behind = torch.cat([first[1:], first.new_tensor([R])])
-    group = starts.long().cumsum(0) - 1
-    after = torch.cat([from_here, from_here.new_zeros(1, from_here.shape[1])])[behind[group]]
-    rest = from_here - after
-    counted = rest[:, own.shape[1] :].clamp(min=1).repeat_interleave(torch.tensor(sizes, device=own.device), dim=1)
-    return (rest[:, : own.shape[1]] / counted).to(own.dtype)
+    behind = torch.cat([starts.nonzero()[1:, 0], torch.full((1,), R, device=own.device)])
+    before = F.pad(own.double().cumsum(0), (0, 0, 1, 0))
+    return (before[behind[starts.long().cumsum(0) - 1]] - before[:-1]).to(own.dtype)

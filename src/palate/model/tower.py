@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from palate.model.config import TowerConfig
 from palate.tokens.batch import AGE_SHAPE, Catalogue, MetadataKind, MetadataSpec
-from palate.words import FIRST_KNOWN, PADDING
+from palate.words import FIRST_KNOWN, PADDING, UNKNOWN
 
 _LAUNCH, _VIEWS, _RECENT = AGE_SHAPE
 
@@ -118,30 +118,24 @@ class ItemTower(nn.Module):
         self, tables: ItemTables, catalogue: Catalogue, item: Int32[Tensor, "T"], moment: Int64[Tensor, "T"]
     ) -> Float[Tensor, "T D"]:
         """Embeddings of items as events of a history, each at the age that it had at its ``moment``."""
-        size = len(tables.id)
-        embedded = F.embedding(item.clamp(max=size - 1), tables.id)
         if tables.meta_in is None or tables.gate is None:
-            return embedded
-        known = item >= FIRST_KNOWN
+            return F.embedding(item.clamp(max=len(tables.id) - 1), tables.id)
+        ids, _ = _padded_ids(tables, catalogue)
+        if self.config.gate == "training":
+            gates = self._gates(tables, catalogue, None)
+            assert gates is not None
+            mixed = torch.lerp(tables.meta_in, ids, gates[0][:, None])
+            return F.embedding(item, torch.cat([tables.id[:FIRST_KNOWN], mixed]))
         place = (item.long() - FIRST_KNOWN).clamp(min=0)
-        if self.config.gate == "moment":
-            code = catalogue.ages[point(catalogue, moment), place].long()
-        else:
-            code = _taught(catalogue)[place]
-        has_id = item < size
-        if tables.dropped is not None:
-            has_id = has_id & ~tables.dropped[place]
-        gate = torch.where(has_id, tables.gate[code], 0.0)
-        gate = torch.where(known, gate, 1.0).unsqueeze(-1)
-        return torch.lerp(F.embedding(place, tables.meta_in), embedded, gate)
+        codes = catalogue.ages[point(catalogue, moment), place].long()
+        gate = tables.gate[codes].masked_fill(_without_id(tables, catalogue)[place], 0.0)
+        gate = gate.masked_fill(item < FIRST_KNOWN, 1.0).unsqueeze(-1)
+        own = F.embedding(item, torch.cat([tables.id[:FIRST_KNOWN], ids]))
+        return torch.lerp(F.embedding(place, tables.meta_in), own, gate)
 
     def output(self, tables: ItemTables, catalogue: Catalogue, points: Int64[Tensor, "U"]) -> MixedTable:
         """What scores the catalogue at the moments ``points`` of it."""
-        ids, bias = tables.id[FIRST_KNOWN:], tables.id_bias
-        new = len(catalogue.metadata) - len(ids)
-        if new:
-            assert tables.meta_out is not None, "new items without metadata"
-            ids, bias = F.pad(ids, (0, 0, 0, new)), F.pad(bias, (0, new))
+        ids, bias = _padded_ids(tables, catalogue)
         return MixedTable(
             id=ids,
             id_bias=bias,
@@ -152,12 +146,16 @@ class ItemTower(nn.Module):
         )
 
     def _gates(
-        self, tables: ItemTables, catalogue: Catalogue, points: Int64[Tensor, "U"]
+        self, tables: ItemTables, catalogue: Catalogue, points: Int64[Tensor, "U"] | None
     ) -> Float[Tensor, "G V"] | None:
         """The share of the id; a single row where it is the same at all moments."""
         if tables.gate is None:
             return None
-        codes = catalogue.ages[points].long() if self.config.gate == "moment" else _taught(catalogue)[None]
+        if self.config.gate == "moment":
+            assert points is not None, "the moments that are asked for"
+            codes = catalogue.ages[points].long()
+        else:
+            codes = _taught(catalogue)[None]
         return look_up(tables.gate, codes).masked_fill(_without_id(tables, catalogue), 0.0)
 
     def _age_biases(
@@ -226,13 +224,28 @@ class MetadataEmbedding(nn.Module):
             nn.init.zeros_(head.bias)
         nn.init.zeros_(self.bias.weight)
         nn.init.zeros_(self.bias.bias)
-        self.dropout = nn.Dropout(config.metadata_dropout)
+        self.hidden = config.metadata_dropout
 
     def forward(self, catalogue: Catalogue) -> tuple[Float[Tensor, "V D"], Float[Tensor, "V D"], Float[Tensor, "V"]]:
         """Metadata of every item as an input, as an output, and their bias."""
+        catalogue = self._hide(catalogue) if self.training and self.hidden else catalogue
         parts = [self.column(number, catalogue) for number in range(len(self.specs))]
-        trunk = F.silu(self.trunk(self.dropout(torch.cat(parts, dim=-1))))
+        trunk = F.silu(self.trunk(torch.cat(parts, dim=-1)))
         return self.input(trunk), self.output(trunk), self.bias(trunk)[:, 0]
+
+    def _hide(self, catalogue: Catalogue) -> Catalogue:
+        """Random cells as if the items table did not have them."""
+        hidden = torch.rand(len(catalogue.counts), len(self.specs), device=catalogue.counts.device) < self.hidden
+        metadata, vectors = catalogue.metadata.clone(), catalogue.vectors.clone()
+        for number, spec in enumerate(self.specs):
+            rows = hidden[:, number, None]
+            columns = slice(spec.start, spec.start + spec.width)
+            if spec.kind == MetadataKind.VECTOR:
+                vectors[:, columns].masked_fill_(rows, 0.0)
+            else:
+                metadata[:, columns].masked_fill_(rows, PADDING)
+                metadata[:, spec.start].masked_fill_(rows[:, 0], UNKNOWN)
+        return catalogue._replace(metadata=metadata, vectors=vectors)
 
     def column(self, number: int, catalogue: Catalogue) -> Float[Tensor, "V W"]:
         """One column of every item."""
@@ -245,6 +258,16 @@ class MetadataEmbedding(nn.Module):
         if spec.width == 1:
             return F.embedding(ids[:, 0], table)
         return F.embedding_bag(ids, table, mode="mean", padding_idx=PADDING)
+
+
+def _padded_ids(tables: ItemTables, catalogue: Catalogue) -> tuple[Float[Tensor, "V D"], Float[Tensor, "V"]]:
+    """Embeddings and biases of ids, 0 for items that have none."""
+    ids, bias = tables.id[FIRST_KNOWN:], tables.id_bias
+    new = len(catalogue.counts) - len(ids)
+    if not new:
+        return ids, bias
+    assert tables.meta_out is not None, "new items without metadata"
+    return F.pad(ids, (0, 0, 0, new)), F.pad(bias, (0, new))
 
 
 def _without_id(tables: ItemTables, catalogue: Catalogue) -> Bool[Tensor, "V"]:

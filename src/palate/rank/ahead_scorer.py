@@ -29,7 +29,7 @@ class AheadScorer:
                 hint=f"train with model: {{next: {{n: {n}}}}}" if n > trained else "give a number of at least 1",
             )
         self._scorer = scorer
-        self._n = n
+        self.horizon = n
         self._candidates = Candidates(scorer.dataset, scorer.catalogue)
 
     @property
@@ -47,12 +47,12 @@ class AheadScorer:
             for places, state, moment in scorer.answered(queries, tables):
                 joined = scorer.joined(state)
                 total = torch.zeros(len(places), len(self.catalogue))
-                for offset in range(self._n):
+                for offset in range(self.horizon):
                     then = joined
                     if offset:
                         assert model.ahead is not None
                         then = model.ahead(joined, torch.full((len(places),), offset))
                     logits = model.scores(then, scorer.described, tables, moment).float()
                     total += logits.masked_fill(away[places], torch.finfo().min).softmax(-1)
-                scores[places] = total / self._n
+                scores[places] = total / self.horizon
         return scores.masked_fill(away, 0.0)

@@ -9,13 +9,15 @@ from jaxtyping import Float, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from palate.data import present_queries
+from palate.data import Kind, present_queries
+from palate.data.moment import as_moment
 from palate.errors import ConfigError, UnknownItemError
 from palate.model.intents import label_values
 from palate.rank.ablation import Things, histories_without, things
 from palate.rank.candidates import Candidates
 from palate.rank.catalogue import codes, tie_break
 from palate.rank.explanation import ColumnEffect, EventEffect, Explanation, IntentEffect, Rule, Standing
+from palate.rank.familiar import familiar
 from palate.rank.model_scorer import Answered, ModelScorer, evaluating
 from palate.rank.rules import known_to, rules, unscored
 from palate.rank.score_parts import age, parts, without_columns
@@ -79,12 +81,15 @@ class _Question:
             raise ConfigError("there is no other item that the member may be recommended", hint="give another moment")
         self._tables = self._model.tower(scorer.described)
         rows = scorer.histories.before(query).row
+        self._familiar = torch.tensor([familiar(self._dataset, rows, scorer.catalogue[column])], dtype=torch.int32)
         read = scorer.reach(rows, spare=0)
         self._things = things(self._dataset, rows[len(rows) - min(events, read) :])
         answered = self._ask(query, rows)
         self._state, self._moment = answered.state[:1], answered.moment[:1]
         joined = scorer.joined(answered.state)
-        self._own = self._scores(joined[:1], self._moment)[0]
+        # Asked alone, as it is below where something is left out: what changes nothing then has no effect at all.
+        self._own = self._scores(scorer.joined(self._state), self._moment)[0]
+        self._own_odds = self._odds(self._own[None])[0]
         blocks = zip(torch.split(joined, _BLOCK), torch.split(answered.moment, _BLOCK), strict=True)
         self._log_odds = torch.cat([self._odds(self._scores(*block)) for block in blocks])
 
@@ -141,11 +146,10 @@ class _Question:
         own, column = self._own, self._column
         ties = tie_break(self._scorer.catalogue)
         better = (own > own[column]) | ((own == own[column]) & (ties < ties[column]))
-        odds = float(self._log_odds[0])
         return Standing(
             score=float(own[column]),
-            probability=float(self._log_odds[0].sigmoid()),
-            log_odds=odds,
+            probability=float(self._own_odds.sigmoid()),
+            log_odds=float(self._own_odds),
             rank=int((better & self._allowed).sum()) + 1 if bool(self._allowed[column]) else None,
             candidates=int(self._allowed.sum()),
             rank_of_all=int(better.sum()) + 1,
@@ -161,7 +165,8 @@ class _Question:
             own = events[rows]
             types: dict[str, int] = {}
             if EVENT_TYPE in own.columns:
-                types = dict(own[EVENT_TYPE].drop_nulls().value_counts(sort=True).iter_rows())
+                counted = own.drop_nulls(EVENT_TYPE).group_by(EVENT_TYPE).len()
+                types = dict(counted.sort(-pl.col("len").cast(pl.Int64), EVENT_TYPE).iter_rows())
             found.append(
                 EventEffect(
                     what=str(what),
@@ -187,22 +192,21 @@ class _Question:
         ):
             names = class_names(self._scorer.tokenizer, spec)
             own: list[int] = []
-            if spec.source in (HeadSource.ITEM, HeadSource.RELEASE):
-                nothing = torch.zeros(1, spec.start + spec.width, dtype=torch.int32)
+            if spec.source != HeadSource.EVENT:
                 values = label_values(
                     spec,
                     self._scorer.described,
                     item=torch.tensor([self._column]),
                     moment=self._moment,
-                    outcome=nothing,
-                    familiar=nothing[:, 0],
+                    outcome=torch.zeros(1, 0, dtype=torch.int32),
+                    familiar=self._familiar,
                 )[0]
                 own = sorted({value - FIRST_KNOWN for value in values.tolist() if value >= FIRST_KNOWN})
             effect = None
             if heads.feeds:
                 # The only head's intent is left out by leaving the state alone.
                 state = self._state if len(heads.specs) == 1 else heads(self._state, without=number).state
-                effect = float(self._log_odds[0] - self._odds(self._scores(state, self._moment))[0])
+                effect = float(self._own_odds - self._odds(self._scores(state, self._moment))[0])
             best = int(shares.argmax())
             found.append(
                 IntentEffect(
@@ -230,16 +234,21 @@ class _Question:
         for name, catalogue in without_columns(scorer, self._column).items():
             scores = self._model.scores(joined, catalogue, self._model.tower(catalogue), self._moment).double()
             value = row[name][0] if row is not None and row.height and name in row.columns else None
-            effect = float(self._log_odds[0] - self._odds(scores)[0])
-            found.append(ColumnEffect(column=name, value=_in_words(value), effect=effect))
+            effect = float(self._own_odds - self._odds(scores)[0])
+            is_moment = scorer.tokenizer.schema.items[name].kind == Kind.TIMESTAMP
+            found.append(ColumnEffect(column=name, value=_in_words(value, is_moment=is_moment), effect=effect))
         return tuple(sorted(found, key=lambda each: -each.effect))
 
 
-def _in_words(value: object) -> str | None:
+def _in_words(value: object, *, is_moment: bool) -> str | None:
     if isinstance(value, pl.Series):
         value = value.to_list()
     if isinstance(value, list):
         return ", ".join(map(str, value)) or None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int) and is_moment:
+        return as_moment(value)
     return None if value is None else str(value)
 
 

@@ -74,7 +74,7 @@ class IntentEffect(Config):
     probability: float
     """Of that class."""
     own: tuple[str, ...]
-    """The item's own classes, where they are known before it is chosen."""
+    """The item's own classes for the member at the moment, where they are known before it is chosen."""
     own_probability: float | None
     """Of these together."""
     attention: float | None
@@ -106,15 +106,17 @@ class Part(Config):
 
 
 class Age(Config):
-    """How new the item is, as the model sees it."""
+    """How new the item is, as the model sees it; null is what it doesn't see."""
 
     id_share: float | None
     """The gate: how much of the score is that of the id, the rest that of metadata; null without metadata."""
+    training_events: int | None
+    """Training events with it, by which the gate goes; null without metadata, and where it goes by the moment."""
     days_since_launch: float | None
-    """Days from its launch, or its first event, to the moment; null where unknown."""
-    events: str
-    """Events with it before the moment, as a bucket."""
-    recent_events: str
+    """Days from its launch, or its first event, to the moment; null where unknown as well."""
+    events: str | None
+    """Events with it before the moment, as a bucket; those of training where there is no time."""
+    recent_events: str | None
     """Those of the last days, as a bucket."""
     counted_to: int | None
     """Milliseconds up to which both are counted; null without time."""
@@ -144,7 +146,7 @@ class Explanation(Config):
     parts: tuple[Part, ...] = Field(default=())
     """They add up to the score."""
     age: Age | None = None
-    """Null where the model uses no ages."""
+    """Null where the model sees none of it."""
     notes: tuple[str, ...] = Field(default=())
     """What could not be said, and why."""
 

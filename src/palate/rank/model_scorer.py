@@ -65,8 +65,7 @@ class ModelScorer:
         self._tokenizer = tokenizer.with_items(dataset) if model.tower.metadata is not None else tokenizer
         self._dataset = dataset
         self._context = context
-        fits = store is not None and not self._tokenizer.added
-        self._store = store if store is not None and fits else self._tokenizer.encode(dataset)
+        self._given_store = None if self._tokenizer.added else store
         self._catalogue = present_catalogue(self._tokenizer, dataset, rolling=rolling)
         self._histories = Histories(dataset)
 
@@ -90,10 +89,10 @@ class ModelScorer:
         """The log whose queries are scored."""
         return self._dataset
 
-    @property
+    @cached_property
     def store(self) -> TokenStore:
-        """Its tokens."""
-        return self._store
+        """Its tokens; made when a query first stands at an event."""
+        return self._tokenizer.encode(self._dataset) if self._given_store is None else self._given_store
 
     @property
     def described(self) -> Catalogue:
@@ -126,7 +125,7 @@ class ModelScorer:
         of_token = token >= 0 if earlier is None else np.zeros(len(queries), np.bool_)
         if of_token.any():
             places = torch.from_numpy(np.flatnonzero(of_token))
-            for part in self._states(self._store, token[of_token], tables):
+            for part in self._states(self.store, token[of_token], tables):
                 yield part._replace(places=places[part.places])
         # What no token begins with: the present, and events in the middle of a run, which is still open for them.
         if not of_token.all():
@@ -155,8 +154,10 @@ class ModelScorer:
         inside = rows < self._dataset.events.height
         users = self._dataset.events[USER_ID].gather(np.where(inside, rows, 0))
         of_event = inside & (users == queries[USER_ID]).to_numpy()
-        token = np.minimum(np.searchsorted(self._store.event, rows), len(self._store.event) - 1)
-        return of_event, np.where(of_event & (self._store.event[token] == rows), token, -1)
+        if not of_event.any():
+            return of_event, np.full(len(rows), -1)
+        token = np.minimum(np.searchsorted(self.store.event, rows), len(self.store.event) - 1)
+        return of_event, np.where(of_event & (self.store.event[token] == rows), token, -1)
 
     def _with_next_rows(
         self, queries: pl.DataFrame, of_event: NDArray[np.bool_], earlier: EarlierRows | None

@@ -32,8 +32,8 @@ class HeadTables(NamedTuple):
     """A row for each value of each target that has one: ``query``, ``head``, ``value`` (class, from 0),
     ``log_probability`` of that value, and ``predicted``, the head's most probable class."""
     training: pl.DataFrame
-    """A row for each class: ``head``, ``value``, ``name``, ``targets``: how many training targets had it (one with
-    several values counts a part for each)."""
+    """A row for each class: ``head``, ``value``, ``name``, ``targets``: how many training targets had it, ``share``:
+    the same where a target with several values counts a part for each."""
 
 
 def head_names(model: SequenceModel, tokenizer: Tokenizer) -> dict[str, list[str]]:
@@ -58,6 +58,8 @@ def predict(
     """
     if k < 1:
         raise ConfigError(f"k is {k}", hint="give a number of at least 1")
+    if isinstance(heads, str):
+        raise ConfigError(f"heads is the text {heads!r}", hint=f"give a list: [{heads!r}]")
     names = head_names(scorer.model, scorer.tokenizer)
     intents = _heads(scorer)
     wanted = list(names) if heads is None else list(dict.fromkeys(heads))
@@ -115,17 +117,7 @@ def head_tables(scorer: ModelScorer, division: Split, queries: pl.DataFrame) -> 
     store = scorer.store
     is_training = (division.part[store.event] == Part.TRAIN) & (store.target >= FIRST_KNOWN)
     training = np.flatnonzero(is_training)
-    counts = [
-        pl.DataFrame(
-            {
-                "head": pl.repeat(spec.name, spec.classes, eager=True, dtype=pl.String),
-                "value": np.arange(spec.classes, dtype=np.int64),
-                "name": pl.Series(names[spec.name], dtype=pl.String),
-                "targets": _counts(spec, scorer, training),
-            }
-        )
-        for spec in intents.specs
-    ]
+    counts = [_counts(spec, names[spec.name], scorer, training) for spec in intents.specs]
     schema = {
         QUERY: pl.Int64,
         "head": pl.String,
@@ -201,9 +193,19 @@ def _labels(
     return row, values[row, column] - FIRST_KNOWN
 
 
-def _counts(spec: HeadSpec, scorer: ModelScorer, token: NDArray[np.int64]) -> NDArray[np.float64]:
-    counts = np.zeros(spec.classes)
+def _counts(spec: HeadSpec, names: list[str], scorer: ModelScorer, token: NDArray[np.int64]) -> pl.DataFrame:
+    """The targets at these rows of the store that have each class; a row of `HeadTables.training` for each."""
+    targets, share = np.zeros(spec.classes, np.int64), np.zeros(spec.classes)
     for start in range(0, len(token), _BLOCK):
         row, value = _labels(spec, scorer, token[start : start + _BLOCK])
-        counts += np.bincount(value, weights=1 / np.bincount(row)[row], minlength=spec.classes)
-    return counts
+        targets += np.bincount(value, minlength=spec.classes)
+        share += np.bincount(value, weights=1 / np.bincount(row)[row], minlength=spec.classes)
+    return pl.DataFrame(
+        {
+            "head": pl.repeat(spec.name, spec.classes, eager=True, dtype=pl.String),
+            "value": np.arange(spec.classes, dtype=np.int64),
+            "name": pl.Series(names, dtype=pl.String),
+            "targets": targets,
+            "share": share,
+        }
+    )

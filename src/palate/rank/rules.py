@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import polars as pl
 
 from palate.data import Dataset, has_target_type
+from palate.data.moment import as_moment
 from palate.rank.candidates import Candidates
 from palate.rank.catalogue import known_items
 from palate.rank.explanation import Rule
@@ -36,11 +35,6 @@ def unscored(dataset: Dataset) -> Rule:
 def known_to(dataset: Dataset, item: pl.Series) -> bool:
     """Whether the dataset knows the one item, from events or from the items table."""
     return bool(known_items(dataset).is_in(item.implode()).any())
-
-
-def as_moment(milliseconds: int) -> str:
-    """``2026-01-31 20:00``, UTC."""
-    return datetime.fromtimestamp(milliseconds / 1000, tz=UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def _availability(candidates: Candidates, dataset: Dataset, query: pl.DataFrame, column: int) -> list[Rule]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import polars as pl
 import torch
@@ -51,23 +53,26 @@ def parts(
 
 
 def age(scorer: ModelScorer, tables: ItemTables, moment: Int64[Tensor, "1"], column: int) -> Age | None:
-    """How new the item is at the moment; none where the model uses no ages."""
-    described = scorer.described
+    """How new the item is at the moment; none where the model sees none of it."""
+    described, tower = scorer.described, scorer.model.tower
     if tables.gate is None and tables.age_bias is None:
         return None
     at = point(described, moment)
-    table = scorer.model.tower.output(tables, described, at)
+    gate = tower.output(tables, described, at).gate
     code = int(described.ages[at, column])
     _, views, recent = AGE_SHAPE
+    by_moment = tables.gate is not None and tower.config.gate == "moment"
+    seen = by_moment or tables.age_bias is not None
     has_time = scorer.tokenizer.has_time
     launch = int(described.launch[column])
     known = has_time and launch != torch.iinfo(torch.int64).min
     return Age(
-        id_share=None if table.gate is None else float(table.gate[0, column]),
-        days_since_launch=(int(moment[0]) - launch) / DAY_MS if known else None,
-        events=_range(view_bucket, code // recent % views),
-        recent_events=_range(recent_bucket, code % recent) if has_time else "0",
-        counted_to=int(described.moments[at]) if has_time else None,
+        id_share=None if gate is None else float(gate[0, column]),
+        training_events=None if gate is None or by_moment else int(described.counts[column]),
+        days_since_launch=(int(moment[0]) - launch) / DAY_MS if known and seen else None,
+        events=_range(view_bucket, code // recent % views) if seen else None,
+        recent_events=_range(recent_bucket, code % recent) if tables.age_bias is not None else None,
+        counted_to=int(described.moments[at]) if has_time and seen else None,
     )
 
 
@@ -85,11 +90,9 @@ def without_columns(scorer: ModelScorer, column: int) -> dict[str, Catalogue]:
     return found
 
 
-def _range(bucket: object, number: int) -> str:
-    """The counts that a bucket holds: ``3``, ``5 to 8``, ``65,537 or more``."""
-    assert callable(bucket)
-    buckets: NDArray[np.int64] = bucket(np.arange(_COUNTED + 1))
-    held = np.flatnonzero(buckets == number)
+def _range(bucket: Callable[[NDArray[np.int64]], NDArray[np.int64]], number: int) -> str:
+    """The counts that a bucket holds: ``3``, ``5 to 8``, ``32,769 or more``."""
+    held = np.flatnonzero(bucket(np.arange(_COUNTED + 1)) == number)
     low, high = (int(held[0]), int(held[-1])) if len(held) else (_COUNTED, _COUNTED)
     if high == _COUNTED:
         return f"{low:,} or more"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -10,13 +11,15 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from palate.data.moment import as_moment
 from palate.rank.explanation import Age, EventEffect, Explanation, Part, Rule, Standing
-from palate.rank.rules import as_moment
 
 _GOOD = 10
 """Ranks up to here are shown as good ones."""
 _LOUD = 0.005
 """Effects below are rounded to nothing."""
+_LONG = 140
+"""Longer values of metadata are cut; the object has them whole."""
 
 
 def explanation_tables(found: Explanation, *, most: int = 5) -> RenderableType:
@@ -74,19 +77,25 @@ def _standing(standing: Standing) -> Text:
 def _score(parts: tuple[Part, ...], age: Age | None) -> RenderableType:
     table = _table("the score", "part", ("adds", "above the mean candidate"))
     for part in parts:
-        table.add_row(part.name, f"{part.value:+.2f}", f"{part.above_mean:+.2f}")
+        table.add_row(part.name, _signed(part.value), _signed(part.above_mean))
     total = [sum(part.value for part in parts), sum(part.above_mean for part in parts)]
     table.add_section()
-    table.add_row("score", *(f"{value:+.2f}" for value in total))
+    table.add_row("score", *(_signed(value) for value in total))
     if age is None:
         return table
-    words = [] if age.id_share is None else [f"id counts {age.id_share:.0%}, metadata {1 - age.id_share:.0%}"]
+    words = []
+    if age.id_share is not None:
+        taught = "" if age.training_events is None else f", after {_times(age.training_events, 'training event')}"
+        words.append(f"id counts {age.id_share:.0%}, metadata {1 - age.id_share:.0%}{taught}")
     if age.days_since_launch is not None:
         days = age.days_since_launch
         words.append(f"{days:,.0f} days since its launch" if days >= 0 else f"{-days:,.0f} days before its launch")
-    words.append(f"{age.events} events so far")
+    if age.events is not None:
+        words.append(f"{age.events} events so far")
+    if age.recent_events is not None:
+        words.append(f"{age.recent_events} lately")
     if age.counted_to is not None:
-        words.append(f"{age.recent_events} lately (counted up to {as_moment(age.counted_to)})")
+        words.append(f"counted up to {as_moment(age.counted_to)}")
     return Group(table, Padding(Text("; ".join(words)), (0, 0, 0, 2)), Text())
 
 
@@ -97,7 +106,7 @@ def _events(events: tuple[EventEffect, ...], most: int) -> list[RenderableType]:
     if not events:
         return []
     if not loud:
-        return [Text("none of the past events moved it")]
+        return [Text("none of the past events moved it\n")]
     shown = _table("past events", "", ("effect",))
     for name in ("what", "events", "last"):
         shown.add_column(name)
@@ -129,7 +138,7 @@ def _intents(found: Explanation) -> list[RenderableType]:
             own = f"{', '.join(each.own)} {_percent(each.own_probability)}"
         shown.add_row(
             Text(each.head),
-            "" if each.effect is None else f"{each.effect:+.2f}",
+            "" if each.effect is None else _signed(each.effect),
             "" if each.attention is None else f"{each.attention:.0%}",
             Text(f"{each.predicted} {_percent(each.probability)}"),
             Text(own),
@@ -143,7 +152,8 @@ def _metadata(found: Explanation) -> list[RenderableType]:
     shown = _table("metadata", "column", ("effect",))
     shown.add_column("value")
     for each in found.metadata:
-        shown.add_row(Text(each.column), f"{each.effect:+.2f}", Text(each.value or "unknown"))
+        value = "unknown" if each.value is None else textwrap.shorten(each.value, _LONG, placeholder=" …")
+        shown.add_row(Text(each.column), _signed(each.effect), Text(value))
     return [shown]
 
 
@@ -153,6 +163,15 @@ def _table(title: str, first: str, numbers: tuple[str, ...]) -> Table:
     for name in numbers:
         table.add_column(name, justify="right")
     return table
+
+
+def _signed(value: float) -> str:
+    """``+0.12``; what rounds to nothing has no sign."""
+    return "0.00" if abs(value) < _LOUD else f"{value:+.2f}"
+
+
+def _times(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def _percent(share: float) -> str:

@@ -26,6 +26,7 @@ class TerminalReporter:
             TextColumn("{task.percentage:>3.0f}%  {task.fields[note]}"),
             console=self._console,
             transient=True,
+            disable=not self._console.is_interactive,
         )
         self._task: TaskID | None = None
         self._epochs = 0
@@ -94,13 +95,15 @@ class RankingProgress:
     """A bar for ranking; callable as `palate.rank.recommend.Progress`."""
 
     def __init__(self, console: Console | None = None, description: str = "ranking") -> None:
+        console = console or Console(stderr=True)
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
             TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
             TimeElapsedColumn(),
-            console=console or Console(stderr=True),
+            console=console,
             transient=True,
+            disable=not console.is_interactive,
         )
         self._task = self._progress.add_task(description, total=1)
 

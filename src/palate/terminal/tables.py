@@ -46,6 +46,8 @@ def _protocol(protocol: EvaluationProtocol) -> Text:
     seen = ", ".join(f"{rule}" if kind == "*" else f"{rule} for {kind}" for kind, rule in protocol.seen_items.items())
     several = protocol.next_targets > 1
     next_line = [f"next_recall: of the member's next {protocol.next_targets} targets in the part"] if several else []
+    if protocol.horizon > 1:
+        next_line.append(f"ranked for the next {protocol.horizon} targets together; what it is compared with, for one")
     known = "known" if protocol.query_time_known else "not known"
     lines = (
         f"{protocol.targets:,} targets of {protocol.members:,} members; {protocol.part} part, {split} split",
@@ -83,7 +85,8 @@ def _comparison(evaluation: Evaluation, k: int) -> list[Table]:
     """Rankings down, differences and p-values across; nothing where nothing was compared."""
     if not evaluation.comparison:
         return []
-    keys = [f"{metric}@{k}" for metric in ("ndcg", "hr")]
+    ahead = evaluation.protocol.horizon > 1 and evaluation.protocol.next_targets > 1
+    keys = [f"{metric}@{k}" for metric in ("ndcg", NEXT_RECALL if ahead else "hr")]
     columns = [column for key in keys for column in (key, "p")]
     table = _table("difference on the same queries (p by sign flips over members)", "minus", columns)
     for other, differences in evaluation.comparison.items():
@@ -105,7 +108,7 @@ def _heads(heads: dict[str, HeadResult]) -> list[Table]:
             f"{head.classes:,}",
             _estimate(head.accuracy),
             f"{head.majority_accuracy.value:.4f}",
-            _estimate(head.log_loss),
+            f"{head.log_loss.value:.4f}",
             f"{head.prior_log_loss.value:.4f}",
         )
     return [table]

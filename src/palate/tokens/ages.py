@@ -33,9 +33,14 @@ class AgeConfig(Config):
     step_hours: float = Field(default=24, gt=0)
     """Time between two points of the grid; longer where the grid would be larger than ``cells``."""
     recent_days: float = Field(default=7, gt=0)
-    """Days that count as recent."""
+    """Days that count as recent; rounded to whole steps, one at least."""
     cells: int = Field(default=1 << 25, ge=1)
-    """Most points of the grid times items; two bytes each."""
+    """Most points of the grid times items, two bytes each; a grid has three points at least."""
+
+    @property
+    def step_ms(self) -> int:
+        """``step_hours`` in milliseconds."""
+        return max(round(self.step_hours * HOUR_MS), 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,25 +62,26 @@ class Ages:
 
     @classmethod
     def fit(cls, seen: pl.DataFrame, totals: NDArray[np.int64], config: AgeConfig, *, end: int | None) -> Ages:
-        """From ``seen`` (``item``, ``hour``, ``events``) of all training events; ``end`` is the last one's moment.
+        """From ``seen`` (``item``, ``bin``, ``events``) of all training events; ``end`` is the last one's moment.
 
-        Without time ``seen`` is empty and ``end`` none.
+        A bin is a step of the configuration, counted from 1970. Without time ``seen`` is empty and ``end`` none.
         """
         if end is None:
             return cls(config=config, counts=_empty(), totals=totals, step=None, end=0)
-        hours = max(round(config.step_hours), 1)
-        first, last = seen["hour"].min(), seen["hour"].max()
+        first, last = seen["bin"].min(), seen["bin"].max()
         assert isinstance(first, int)
         assert isinstance(last, int)
-        while (last // hours - first // hours + 2) * len(totals) > config.cells:
-            hours *= 2
+        steps = 1
+        # Steps longer than the whole log make the grid no smaller.
+        while (last // steps - first // steps + 2) * len(totals) > config.cells and steps <= last - first:
+            steps *= 2
         counts = (
-            seen.group_by("item", (pl.col("hour") // hours).alias("bin"))
+            seen.group_by("item", pl.col("bin") // steps)
             .agg(pl.col("events").sum())
             .sort("item", "bin")
             .cast({"item": pl.Int64, "bin": pl.Int64, "events": pl.Int64})
         )
-        return cls(config=config, counts=counts, totals=totals, step=hours * HOUR_MS, end=end)
+        return cls(config=config, counts=counts, totals=totals, step=steps * config.step_ms, end=end)
 
     def grid(
         self, launch: NDArray[np.float64], later: pl.DataFrame | None = None
@@ -97,19 +103,20 @@ class Ages:
                 pl.len().cast(pl.Int64).alias("events")
             )
             counts = pl.concat([counts, counted.cast({"item": pl.Int64, "bin": pl.Int64})])
-        bins = counts["bin"].to_numpy()
-        first = int(bins.min())
+        counts = counts.sort("bin")
+        item, bins, events = (counts[name].to_numpy() for name in ("item", "bin", "events"))
+        first = int(bins[0])
         window = max(round(self.config.recent_days * DAY_MS / self.step), 1)
-        K = int(bins.max()) - first + 2 + window  # behind the last event, until nothing is recent any more
+        K = int(bins[-1]) - first + 2 + window  # behind the last event, until nothing is recent any more
         # Point k stands at the beginning of step first + k, and knows the steps before it.
-        per_step = np.zeros((K, V), np.int32)
-        np.add.at(per_step, (bins - first + 1, counts["item"].to_numpy()), counts["events"].to_numpy())
+        known = np.searchsorted(bins, first + np.arange(-1, K))
         moments = (first + np.arange(K, dtype=np.int64)) * self.step
         codes = np.empty((K, V), np.int16)
         before = np.zeros((window + 1, V), np.int64)  # ring of running sums
         running = np.zeros(V, np.int64)
         for k in range(K):
-            running = running + per_step[k]
+            new = slice(known[k], known[k + 1])
+            np.add.at(running, item[new], events[new])
             before[k % (window + 1)] = running
             past = before[(k + 1) % (window + 1)] if k >= window else 0
             codes[k] = _code(launch_bucket(moments[k] - launch), view_bucket(running), recent_bucket(running - past))
@@ -169,10 +176,10 @@ def _empty() -> pl.DataFrame:
 
 
 class ViewCounter:
-    """Counts the events of items by the hour, part by part."""
+    """Counts the events of items by the step, part by part."""
 
-    def __init__(self, *, has_time: bool) -> None:
-        self._has_time = has_time
+    def __init__(self, config: AgeConfig, *, has_time: bool) -> None:
+        self._config, self._has_time = config, has_time
         self._tables: list[pl.DataFrame] = []
         self._rows = 0
         self._end: int | None = None
@@ -184,22 +191,23 @@ class ViewCounter:
         last = events[TIMESTAMP].max()
         assert isinstance(last, int)
         self._end = last if self._end is None else max(self._end, last)
-        counted = events.group_by(ITEM_ID, (pl.col(TIMESTAMP) // HOUR_MS).alias("hour")).agg(pl.len().alias("events"))
+        step = (pl.col(TIMESTAMP) // self._config.step_ms).alias("bin")
+        counted = events.group_by(ITEM_ID, step).agg(pl.len().alias("events"))
         self._tables.append(counted.cast({"events": pl.Int64}))
         self._rows += counted.height
         if self._rows > 2 * self._tables[0].height + 1_000_000:
             self._tables = [self._sum()]
             self._rows = self._tables[0].height
 
-    def finish(self, vocabulary: pl.Series, totals: NDArray[np.int64], config: AgeConfig) -> Ages:
+    def finish(self, vocabulary: pl.Series, totals: NDArray[np.int64]) -> Ages:
         """Ages of the items of ``vocabulary``, in its order."""
         if self._end is None:
-            return Ages.fit(pl.DataFrame(), totals, config, end=None)
+            return Ages.fit(pl.DataFrame(), totals, self._config, end=None)
         places = pl.DataFrame({ITEM_ID: vocabulary}).with_row_index("item")
-        seen = self._sum().join(places, on=ITEM_ID, how="inner").select("item", "hour", "events")
-        return Ages.fit(seen, totals, config, end=self._end)
+        seen = self._sum().join(places, on=ITEM_ID, how="inner").select("item", "bin", "events")
+        return Ages.fit(seen, totals, self._config, end=self._end)
 
     def _sum(self) -> pl.DataFrame:
         if len(self._tables) == 1:
             return self._tables[0]
-        return pl.concat(self._tables).group_by(ITEM_ID, "hour").agg(pl.col("events").sum())
+        return pl.concat(self._tables).group_by(ITEM_ID, "bin").agg(pl.col("events").sum())

@@ -18,23 +18,19 @@ _UNKNOWN = np.iinfo(np.int64).min
 
 def training_catalogue(tokenizer: Tokenizer) -> Catalogue:
     """The trained items, with the counts of the training events."""
-    return _catalogue(tokenizer, tokenizer.described, tokenizer.items.table["launch"], None)
+    return _catalogue(tokenizer, None, tokenizer.items.table["launch"], None)
 
 
 def present_catalogue(tokenizer: Tokenizer, dataset: Dataset, *, rolling: bool = True) -> Catalogue:
     """The items of ``tokenizer``, which has been given those of ``dataset`` (`Tokenizer.with_items`).
 
     Metadata are those of the dataset's items table, or of the training where it lacks a trained item. With ``rolling``
-    the dataset's events after the training's last one count as well, each from the next point of the grid on.
+    the dataset's events after the training's last one count as well, each from the next point of the grid on. Raises
+    `ColumnTypeError` for ids or metadata of another type than in training.
     """
     assert tokenizer.ages is not None, "a fitted tokenizer"
+    tokenizer.check(dataset)
     items = dataset.items
-    if tokenizer.described is not None:
-        if items is None:
-            items = tokenizer.described
-        else:
-            missing = tokenizer.described.filter(~pl.col(ITEM_ID).is_in(items[ITEM_ID].implode()))
-            items = pl.concat([items, missing], how="diagonal_relaxed")
     launch = tokenizer.items.table.select(pl.col("value").alias(ITEM_ID), "launch")
     later = None
     if dataset.has_time:
@@ -63,10 +59,7 @@ def _catalogue(
 ) -> Catalogue:
     assert tokenizer.ages is not None, "a fitted tokenizer"
     ids = tokenizer.items.values
-    if tokenizer.metadata is not None:
-        arrays = tokenizer.metadata.encode(items, ids)
-    else:
-        arrays = MetadataArrays(np.zeros((len(ids), 0), np.int32), np.zeros((len(ids), 0), np.float32))
+    arrays = _metadata(tokenizer, items)
     known: NDArray[np.int64] = launch.fill_null(_UNKNOWN).to_numpy().astype(np.int64)
     since = np.where(known == _UNKNOWN, np.nan, known.astype(np.float64))
     moments, ages = tokenizer.ages.grid(since, later)
@@ -79,3 +72,19 @@ def _catalogue(
         moments=torch.from_numpy(moments),
         ages=torch.from_numpy(ages),
     )
+
+
+def _metadata(tokenizer: Tokenizer, items: pl.DataFrame | None) -> MetadataArrays:
+    """What ``items`` say of each item; of what they lack, what training knew."""
+    ids, metadata = tokenizer.items.values, tokenizer.metadata
+    if metadata is None:
+        return MetadataArrays(np.zeros((len(ids), 0), np.int32), np.zeros((len(ids), 0), np.float32))
+    if items is None:
+        return metadata.encode(tokenizer.described, ids)
+    arrays = metadata.encode(items, ids)
+    missing = ~ids.is_in(items[ITEM_ID].implode())
+    if missing.any():
+        # Apart from the others: as one table, a column of two types would take a third, and no error would be raised.
+        known = metadata.encode(tokenizer.described, ids.filter(missing))
+        arrays.ids[missing.to_numpy()], arrays.vectors[missing.to_numpy()] = known.ids, known.vectors
+    return arrays

@@ -11,7 +11,7 @@ from palate.data import Kind
 from palate.errors import ConfigError
 from palate.tokens.batch import RELEASE_EDGES, Familiar, HeadSource, HeadSpec, MetadataKind, Side
 from palate.tokens.fields import CategoricalField
-from palate.tokens.metadata_fields import BucketField, CategoryField
+from palate.tokens.metadata_fields import BucketField, CategoryField, MetadataField
 from palate.tokens.tokenizer import Tokenizer
 from palate.words import EVENT_TYPE, FIRST_KNOWN, GROUP_ID, ITEM_ID
 
@@ -24,8 +24,8 @@ def heads(tokenizer: Tokenizer, names: Sequence[str] | None, *, most_values: int
     """The heads of these names; without names those that have something to tell.
 
     These are actions where targets have several, categories of items of 2 to ``most_values`` values, whether the member
-    knew the target where that differs, and time since launch where that is known. Raises `ConfigError` for a name
-    that is nothing to predict.
+    knew the target where that differs, and time since launch where that is known. A column of items whose name is that
+    of another head has ``item:`` before it. Raises `ConfigError` for a name that is nothing to predict.
     """
     possible = {spec.name: spec for spec in _possible(tokenizer)}
     if names is None:
@@ -46,24 +46,25 @@ def class_names(tokenizer: Tokenizer, spec: HeadSpec) -> list[str]:
         field = next(field for field in tokenizer.fields if field.name == spec.name)
         assert isinstance(field, CategoricalField)
         return field.vocabulary.values.cast(pl.String).to_list()
-    assert tokenizer.metadata is not None
-    described = next(field for field in tokenizer.metadata.fields if field.name == spec.name)
+    described = _described(tokenizer, spec)
     if isinstance(described, CategoryField):
         return described.vocabulary.values.cast(pl.String).to_list()
     assert isinstance(described, BucketField)
     knots = described.quantiles.knots
-    return [f"{low:g} to {high:g}" for low, high in pairwise(knots)]
+    return [f"{low:g} to {high:g}" for low, high in pairwise(knots if len(knots) > 1 else 2 * knots)]
 
 
 def _possible(tokenizer: Tokenizer) -> Iterator[HeadSpec]:
+    taken = {FAMILIAR, RELEASE}
     for spec, field in zip(tokenizer.specs, tokenizer.fields, strict=True):
         if field.name != ITEM_ID and field.side == Side.POST_ACTION and isinstance(field, CategoricalField):
             yield HeadSpec(name=field.name, source=HeadSource.EVENT, classes=field.size - FIRST_KNOWN, start=spec.start)
+            taken.add(field.name)
     if tokenizer.metadata is not None:
         for column in tokenizer.metadata.specs:
             if column.kind == MetadataKind.CATEGORY and column.size > FIRST_KNOWN:
                 yield HeadSpec(
-                    name=column.name,
+                    name=f"item:{column.name}" if column.name in taken else column.name,
                     source=HeadSource.ITEM,
                     classes=column.size - FIRST_KNOWN,
                     start=column.start,
@@ -74,6 +75,13 @@ def _possible(tokenizer: Tokenizer) -> Iterator[HeadSpec]:
         yield HeadSpec(name=RELEASE, source=HeadSource.RELEASE, classes=len(RELEASE_EDGES) + 1)
 
 
+def _described(tokenizer: Tokenizer, spec: HeadSpec) -> MetadataField:
+    """The column of items that a head predicts."""
+    assert tokenizer.metadata is not None
+    both = zip(tokenizer.metadata.fields, tokenizer.metadata.specs, strict=True)
+    return next(field for field, each in both if each.kind == MetadataKind.CATEGORY and each.start == spec.start)
+
+
 def _tells(spec: HeadSpec, tokenizer: Tokenizer, most_values: int) -> bool:
     """Whether a head that nobody asked for is worth having."""
     schema = tokenizer.schema
@@ -82,7 +90,7 @@ def _tells(spec: HeadSpec, tokenizer: Tokenizer, most_values: int) -> bool:
         one = spec.name == EVENT_TYPE and types is not None and len(types) == 1 and tokenizer.merges is None
         return not one and 2 <= spec.classes <= most_values
     if spec.source == HeadSource.ITEM:
-        column = schema.items.get(spec.name)
+        column = schema.items.get(_described(tokenizer, spec).name)
         category = column is not None and column.kind in (Kind.CATEGORICAL, Kind.MULTI_CATEGORICAL)
         return category and 2 <= spec.classes <= most_values
     if spec.source == HeadSource.FAMILIAR:

@@ -11,7 +11,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from palate.data import Dataset, Part, Schema, Split, is_target, run_starts
-from palate.errors import ConfigError, SplitError
+from palate.errors import ColumnTypeError, ConfigError, MissingColumnError, SplitError
+from palate.tokens.actions import actions, learn_merges
 from palate.tokens.ages import Ages, ViewCounter
 from palate.tokens.asked import Asked
 from palate.tokens.batch import FieldSpec, Side
@@ -19,17 +20,14 @@ from palate.tokens.collapse import END, Tokens, collapse, keep_last
 from palate.tokens.config import TokenizerConfig
 from palate.tokens.fields import CategoricalField, Field, MultiCategoricalField, NumericField
 from palate.tokens.fit import ATTRIBUTE, fit_fields, fitters
-from palate.tokens.merges import OTHER, UNTYPED, MergeLearner, Merges
+from palate.tokens.merges import Merges
 from palate.tokens.metadata import ItemMetadata
 from palate.tokens.moments import GAP, with_absolute, with_gap
 from palate.tokens.open_runs import OpenRuns
 from palate.tokens.sample import row_hashes
 from palate.tokens.store import TokenStore
 from palate.tokens.vocabulary import Vocabulary
-from palate.words import EVENT_TYPE, FIRST_KNOWN, ITEM_ID, LAUNCH_TIME, TIMESTAMP, USER_ID
-
-_MOST_TYPES = 1 << 15
-"""Event types that merging tells apart."""
+from palate.words import FIRST_KNOWN, ITEM_ID, LAUNCH_TIME, TIMESTAMP, USER_ID
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +106,7 @@ class Tokenizer:
         bare = cls.fit_merges(parts, config)
         schema, has_time, items = bare.schema, bare.has_time, next(iter(parts()))[0].items
         targets = 0
-        views = ViewCounter(has_time=has_time)
+        views = ViewCounter(config.ages, has_time=has_time)
 
         def training() -> Iterator[tuple[pl.DataFrame, NDArray[np.uint64]]]:
             nonlocal targets
@@ -135,19 +133,33 @@ class Tokenizer:
             bare,
             metadata=metadata,
             described=_described(items, metadata, known),
-            ages=views.finish(known, totals, config.ages),
+            ages=views.finish(known, totals),
         )
+
+    def check(self, dataset: Dataset) -> None:
+        """Raise a `ColumnTypeError` for ids of items, a `MissingColumnError` for times that training had otherwise."""
+        there, known = dataset.events.schema[ITEM_ID], self.items.values.dtype
+        if there != known:
+            raise ColumnTypeError(
+                f"column {ITEM_ID!r} holds {there}, but the run was trained on {known}",
+                hint="give the column the type that it had in training",
+            )
+        if self.has_time and not dataset.has_time:
+            raise MissingColumnError(
+                f"the run was trained on events with a {TIMESTAMP}, and these have positions",
+                hint="give the time of each event",
+            )
 
     def with_items(self, dataset: Dataset) -> Tokenizer:
         """The tokenizer for a log that knows more items: they follow the trained ones, in the order of their ids.
 
-        They have no embedding of an id, so only a model that reads metadata has a use for them.
+        They have no embedding of an id, so only a model that reads metadata has a use for them. Raises what `check`
+        raises.
         """
         assert not self.added, "a tokenizer as it was fitted"
+        self.check(dataset)
         ids = [dataset.events[ITEM_ID]] if dataset.items is None else [dataset.events[ITEM_ID], dataset.items[ITEM_ID]]
         there = pl.concat(ids).unique()
-        if there.dtype != self.items.values.dtype:
-            return self  # refused with a clear error where it is encoded
         new = there.filter(~there.is_in(self.items.values.implode())).sort()
         if not len(new):
             return self
@@ -170,7 +182,7 @@ class Tokenizer:
                 f"runs: {config.runs} makes one token of what the schema counts as several targets",
                 hint="set one_target_a_run: true in schema.yaml, so that the next different item is predicted",
             )
-        merges = _learn_merges(parts, config) if config.runs == "merge" else None
+        merges = learn_merges(parts, config) if config.runs == "merge" else None
         if merges is not None and not inferred and merges.size > config.max_actions:
             raise ConfigError(
                 f"{config.max_actions} actions are too few: there are {merges.size}, that for types unseen in training "
@@ -198,12 +210,16 @@ class Tokenizer:
             starts |= breaks
         if self.merges is None:
             return keep_last(events, starts, self.schema)
-        segments = self.merges.segment(_types(events, self.merges), starts)
-        actions = pl.Series(self.merges.names, dtype=pl.String).gather(segments.action)
-        return collapse(events, segments, actions, self.schema)
+        segments = self.merges.segment(actions(events, self.merges), starts)
+        names = pl.Series(self.merges.names, dtype=pl.String).gather(segments.action)
+        return collapse(events, segments, names, self.schema)
 
     def encode(self, dataset: Dataset, split: Split | None = None) -> TokenStore:
-        """The dataset's tokens as arrays. With ``split`` no token reaches from the training part into a later one."""
+        """The dataset's tokens as arrays. With ``split`` no token reaches from the training part into a later one.
+
+        Raises what `check` raises.
+        """
+        self.check(dataset)
         breaks = None if split is None else _part_starts(split)
         asked = Asked.of(dataset, breaks)
         return self.encode_events(dataset.events, dataset.users, dataset.items, asked=asked, breaks=breaks)
@@ -346,37 +362,6 @@ def _described(items: pl.DataFrame | None, metadata: ItemMetadata | None, known:
     names = set() if metadata is None else {field.name for field in metadata.fields}
     columns = [name for name in items.columns if name in (ITEM_ID, LAUNCH_TIME) or name in names]
     return items.select(columns).filter(pl.col(ITEM_ID).is_in(known.implode()))
-
-
-def _learn_merges(parts: Callable[[], Iterable[tuple[Dataset, Split]]], config: TokenizerConfig) -> Merges:
-    learner = MergeLearner()
-    for dataset, split in parts():
-        events = dataset.events.filter(pl.Series(split.part == Part.TRAIN))
-        names, types = _type_codes(events)
-        learner.add(names, types, run_starts(events, dataset.schema, dataset.items))
-    return learner.learn(config.max_actions, least=config.least_merges)
-
-
-def _type_codes(events: pl.DataFrame) -> tuple[list[str], NDArray[np.int64]]:
-    """Names of the event types and the place of each event's type among them."""
-    if EVENT_TYPE not in events.columns:
-        return [UNTYPED], np.zeros(events.height, np.int64)
-    types = events[EVENT_TYPE].fill_null(OTHER)
-    names = types.unique().sort()
-    if len(names) > _MOST_TYPES:
-        raise ConfigError(
-            f"{len(names):,} event types can't be merged, e.g. {names[0]!r}",
-            hint="is event_type an id? Otherwise set tokenizer: {runs: keep}",
-        )
-    return names.to_list(), names.search_sorted(types).to_numpy().astype(np.int64)
-
-
-def _types(events: pl.DataFrame, merges: Merges) -> NDArray[np.int64]:
-    """The action of each single event."""
-    names, types = _type_codes(events)
-    known = {name: place for place, name in enumerate(merges.types)}
-    place = np.array([known.get(name, known[OTHER]) for name in names], np.int64)
-    return place[types]
 
 
 def _part_starts(split: Split) -> NDArray[np.bool_]:

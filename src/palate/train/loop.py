@@ -127,9 +127,10 @@ class Trainer:
         losses = self._model.loss(batch, self._catalogue, config.objective)
         (losses.total / max(targets, 1)).backward()  # type: ignore[no-untyped-call]
         value = losses.item.item() / max(targets, 1)
-        if not math.isfinite(value):
+        # All of it: another part that is not finite would be in a checkpoint before the item's loss shows it.
+        if not math.isfinite(whole := losses.total.item()):
             raise TrainingError(
-                f"the loss of step {state.step + 1} is {value}",
+                f"the loss of step {state.step + 1} is {whole}",
                 hint="lower optimizer.learning_rate; the last checkpoint is kept",
             )
         torch.nn.utils.clip_grad_norm_(self._model.parameters(), config.optimizer.clip_norm)

@@ -10,6 +10,7 @@ from palate.data import Dataset, Part, Split, queries
 from palate.evaluate.evaluate import evaluate
 from palate.evaluate.evaluation import Evaluation, EvaluationConfig
 from palate.evaluate.heads import head_results
+from palate.rank.ahead_scorer import AheadScorer
 from palate.rank.model_scorer import ModelScorer
 from palate.rank.predictions import head_tables
 from palate.rank.recommend import Progress, recommend
@@ -52,6 +53,7 @@ def measure(
         baselines={name: ranked(each) for name, each in (baselines or {}).items()},
         compare_with={name: ranked(each) for name, each in (compare_with or {}).items()},
         popularity=popularity,
+        horizon=scorer.horizon if isinstance(scorer, AheadScorer) else 1,
     )
     if not isinstance(scorer, ModelScorer) or scorer.model.intents is None:
         return found

@@ -14,10 +14,11 @@ import torch
 
 from palate.data import Dataset, Part, Split
 from palate.errors import ConfigError, RunExistsError, UnfinishedRunError
+from palate.evaluate.evaluation import Evaluation
 from palate.evaluate.slices import training_popularity
 from palate.model import SequenceModel
 from palate.rank.model_scorer import ModelScorer
-from palate.runs import Run, model_card, network, write_run
+from palate.runs import HeadFigure, Run, model_card, network, write_run
 from palate.tokens import Tokenizer, training_catalogue
 from palate.tokens.rewards import Rewards
 from palate.train.config import PretrainConfig
@@ -59,12 +60,13 @@ def pretrain(
         raise UnfinishedRunError(
             f"{work} holds a training that was cut off", hint="go on with --resume, or delete that folder"
         )
-    work.mkdir(parents=True, exist_ok=True)
 
     log = WholeLog(data) if isinstance(data, Dataset) else data
     tokenizer = Tokenizer.fit_parts(log.parts, config.tokenizer)
-    material = Material.write(tokenizer, log.parts, work / "tokens", teaching=_teaching(config, log), source=log.source)
-    model = new_model(config, tokenizer)
+    teaching, model = _teaching(config, log), new_model(config, tokenizer)
+    # Whatever is wrong with the settings is said before anything is left behind.
+    work.mkdir(parents=True, exist_ok=True)
+    material = Material.write(tokenizer, log.parts, work / "tokens", teaching=teaching, source=log.source)
     validation = _Validation.of(log, material, model, tokenizer, config)
     catalogue = training_catalogue(tokenizer)
     trainer = Trainer(
@@ -170,14 +172,16 @@ def _seal(
         "split": any_split.rule.kind,
         "seed": str(config.seed),
     }
-    encoder = config.model.encoder
     card = model_card(
+        model=model,
+        config=config.model,
         tokenizer=tokenizer,
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
-        encoder=f"A {encoder.kind} of width {encoder.width} and {encoder.blocks} blocks",
+        objective=config.objective,
+        rewards=config.rewards,
         context=config.windows.context,
         facts=facts,
         figures=shown,
+        heads=[] if figures is None else _head_figures(figures),
     )
     logs = {f"tensorboard/{path.name}": path.read_bytes() for path in sorted((work / "tensorboard").iterdir())}
     write_run(
@@ -191,6 +195,13 @@ def _seal(
         card=card,
         extra=logs,
     )
+
+
+def _head_figures(figures: Evaluation) -> list[HeadFigure]:
+    return [
+        HeadFigure(head, each.targets, each.accuracy.value, each.majority, each.majority_accuracy.value)
+        for head, each in figures.heads.items()
+    ]
 
 
 def _popularity(log: Log) -> pl.DataFrame:

@@ -16,8 +16,8 @@ from palate.data.large.sort import FIRST_TIME
 from palate.data.read import reading_parquet
 from palate.data.report import Fault, Repair, Report
 from palate.data.schema import SCHEMA_FILE, Schema
-from palate.data.split import as_ids
-from palate.errors import DamagedRunError, FormatVersionError, MissingTableError, UnknownMemberError
+from palate.data.split import as_ids, unknown_members
+from palate.errors import DamagedRunError, FormatVersionError, MissingTableError
 from palate.files import sha256
 from palate.words import ITEM_ID, LAUNCH_TIME, USER_ID
 
@@ -136,8 +136,7 @@ class PreparedLog:
         events = pl.concat(frames) if frames else self.part(self.log_parts[0]).events.clear()
         unknown = wanted.filter(~wanted.is_in(events[USER_ID].implode()))
         if len(unknown):
-            shown = ", ".join(map(str, unknown.head(3)))
-            raise UnknownMemberError(f"{len(unknown)} members have no events, e.g. {shown}")
+            raise unknown_members(unknown)
         return Dataset(events, self._announced, self.users, self.schema, self.report)
 
     @cached_property
