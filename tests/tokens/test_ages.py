@@ -55,6 +55,16 @@ def unpacked(codes: NDArray[np.int16]) -> tuple[NDArray[np.int64], NDArray[np.in
     return whole // (VIEW_BUCKETS * RECENT_BUCKETS), whole // RECENT_BUCKETS % VIEW_BUCKETS, whole % RECENT_BUCKETS
 
 
+def frame(log: list[tuple[str, int]]) -> pl.DataFrame:
+    names = {"item_id": pl.String, "timestamp": pl.Int64}
+    return pl.DataFrame(log, schema=names, orient="row")
+
+
+def placed(counts: pl.DataFrame) -> pl.DataFrame:
+    places = pl.DataFrame({"item_id": ITEMS}).with_row_index("item")
+    return counts.join(places, on="item_id")
+
+
 @settings(max_examples=30, deadline=None)
 @given(logs, logs, st.integers(1, 60), st.floats(0.5, 9), st.booleans())
 def test_the_codes_are_those_of_a_plain_loop(
@@ -69,10 +79,7 @@ def test_the_codes_are_those_of_a_plain_loop(
     if rolling:
         behind = [(item, ages.end + 1 + moment) for item, moment in more]
         counted += behind
-        later = pl.DataFrame(
-            {"item": [ITEMS.index(item) for item, _ in behind], "timestamp": [moment for _, moment in behind]},
-            schema={"item": pl.UInt32, "timestamp": pl.Int64},
-        )
+        later = placed(ages.later(frame(counted)))
     launch = np.array([NOW - 3.0 * DAY_MS, NOW + 9.0 * DAY_MS, np.nan, float(NOW)])
     moments, codes = ages.grid(launch, later)
     assert (np.diff(moments) == ages.step).all()
@@ -168,9 +175,9 @@ def test_a_step_can_be_a_part_of_an_hour() -> None:
 
 def test_new_items_have_no_event_of_training() -> None:
     ages = fitted([("a", 0), ("b", DAY_MS)], AgeConfig())
-    behind = pl.DataFrame({"item": [5, 5], "timestamp": [ages.end + 1, ages.end + 2 * DAY_MS]})
+    behind = ages.later(frame([("a", 0), ("f", ages.end + 1), ("f", ages.end + 2 * DAY_MS)]))
     _, alone = ages.grid(np.full(6, np.nan))
-    moments, codes = ages.grid(np.full(6, np.nan), behind)
+    moments, codes = ages.grid(np.full(6, np.nan), behind.select(item=pl.lit(5), bin="bin", events="events"))
     assert (unpacked(alone)[1][:, 4:] == 0).all()
     assert (unpacked(codes)[1][:, 4] == 0).all()
     assert unpacked(codes)[1][-1, 5] == 2

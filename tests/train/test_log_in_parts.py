@@ -13,10 +13,11 @@ from palate.data import Dataset, Part, PrepareConfig, SplitRule, is_target, prep
 from palate.errors import SplitError
 from palate.evaluate.slices import training_popularity
 from palate.model import ModelConfig, TransformerConfig
-from palate.tokens import Tokenizer, TokenizerConfig
+from palate.tokens import Tokenizer, TokenizerConfig, present_catalogue
 from palate.train import PretrainConfig, pretrain
 from palate.train.config import ValidationConfig
 from palate.train.log import LogInParts, WholeLog
+from palate.train.pretrain import later_views
 
 
 @pytest.fixture
@@ -39,6 +40,20 @@ def test_the_same_weights_as_from_memory(folder: Path, tokenizer: TokenizerConfi
     assert one.keys() == two.keys()
     for name, tensor in one.items():
         assert tensor.equal(two[name]), name
+
+
+def test_demand_is_that_of_all_members_whoever_validates(folder: Path) -> None:
+    """Few members are held out of a large log; what is in demand meanwhile is told by everybody's events."""
+    log = LogInParts(prepare(folder, folder.parent / "log", PrepareConfig(part_rows=100)))
+    tokenizer = Tokenizer.fit_parts(log.parts, TokenizerConfig(runs="keep"))
+    held_out = log.held_out(3, seed=0)
+    assert held_out is not None
+    everybody = Dataset.from_folder(folder)
+    assert held_out[0].events.height < everybody.events.height
+    whole = present_catalogue(tokenizer, everybody)
+    few = present_catalogue(tokenizer, held_out[0], later=later_views(log, tokenizer))
+    assert few.ages.equal(whole.ages)
+    assert not present_catalogue(tokenizer, held_out[0]).ages.equal(whole.ages)
 
 
 @pytest.mark.parametrize("kind", ["temporal", "leave_one_out"])

@@ -76,7 +76,7 @@ def test_damage_is_noticed(run: Path, tmp_path: Path) -> None:
             Run.read(copy)
     copy = tmp_path / "version"
     shutil.copytree(run, copy)
-    manifest = (copy / "manifest.json").read_text().replace('"format_version": 1', '"format_version": 99')
+    manifest = (copy / "manifest.json").read_text().replace('"format_version": 2', '"format_version": 99')
     (copy / "manifest.json").write_text(manifest)
     with pytest.raises(FormatVersionError, match="99"):
         Run.read(copy)

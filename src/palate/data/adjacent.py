@@ -29,17 +29,19 @@ def run_starts(events: pl.DataFrame, schema: Schema, items: pl.DataFrame | None)
 def session_starts(events: pl.DataFrame, schema: Schema) -> npt.NDArray[np.bool_]:
     """Whether each event begins a session, ``[events]``; the events come member by member, in order.
 
-    A session has one ``session_id`` where there is such a column; else it goes on while the pause since the end of the
-    event before is at most ``schema.session_gap_seconds``. Without time and ids all of a member's events are one.
+    A session has one ``session_id``; where events have none, it goes on while the pause since the end of the event
+    before is at most ``schema.session_gap_seconds``. Without time and ids all of a member's events are one.
     """
     user = events[USER_ID]
     same = user == user.shift()
+    near = pl.repeat(True, events.height, dtype=pl.Boolean, eager=True)
+    if TIMESTAMP in events.columns:
+        time = events[TIMESTAMP]
+        near = time - (time + _durations(events, schema)).shift() <= round(schema.session_gap_seconds * 1000)
     if SESSION_ID in events.columns:
         session = events[SESSION_ID]
-        same &= session.eq_missing(session.shift())
-    elif TIMESTAMP in events.columns:
-        time = events[TIMESTAMP]
-        same &= time - (time + _durations(events, schema)).shift() <= round(schema.session_gap_seconds * 1000)
+        near = session.eq_missing(session.shift()) & (session.is_not_null() | near)
+    same &= near
     return ~same.fill_null(False).to_numpy()
 
 

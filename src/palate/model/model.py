@@ -29,7 +29,7 @@ class Losses(NamedTuple):
     total: Float[Tensor, ""]
     """What is descended."""
     item: Float[Tensor, ""]
-    """That of the next items; detached."""
+    """That of the next items, whatever they were chosen among; detached."""
 
 
 class Shape(NamedTuple):
@@ -92,11 +92,12 @@ class SequenceModel(nn.Module):
             labels = self.intents.labels(batch, catalogue, rows, sequence)
             further = further + objective.intents * self.intents.loss(intents, labels, weight)
             state = intents.state
-        among_all = weight
+        among_all, among_shown = weight, torch.zeros((), device=state.device)
         if self.presentation is not None:
             chosen, loss = self._among_shown(state, table, moment, batch.shown[rows], target)
             share = self.presentation.share
-            further = further + share * (loss * weight[chosen]).sum()
+            among_shown = share * (loss * weight[chosen]).sum()
+            further = further + among_shown
             among_all = weight.clone()
             among_all[chosen] *= 1 - share
         choices = Choices(target, available, among_all)
@@ -109,7 +110,7 @@ class SequenceModel(nn.Module):
             states = self.ahead(state[row], offset)
             choices = Choices(target[then], available[row], weight[then])
             further = further + objective.next * self._among_all(states, table, moment[row], choices)
-        return Losses(item + further, item.detach())
+        return Losses(item + further, (item + among_shown).detach())
 
     def scores(
         self, state: Float[Tensor, "Q D"], catalogue: Catalogue, tables: ItemTables, moment: Int64[Tensor, "Q"]
@@ -145,7 +146,7 @@ class SequenceModel(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Which rows were chosen among shown items, and the loss of each such choice."""
         assert self.presentation is not None
-        rows = (shown > 0).any(1).nonzero()[:, 0]
+        rows = ((shown > 0).sum(1) > 1).nonzero()[:, 0]  # among one there is no choice
         there = shown[rows] >= FIRST_KNOWN
         item = (shown[rows].long() - FIRST_KNOWN).clamp(min=0)
         own, u = state[rows].unsqueeze(-1), moment[rows, None]

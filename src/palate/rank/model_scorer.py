@@ -56,17 +56,19 @@ class ModelScorer:
         context: int,
         store: TokenStore | None = None,
         rolling: bool = True,
+        later: pl.DataFrame | None = None,
     ) -> None:
         """``store`` are the tokens of the dataset, where they are there and it has no other items than training had.
 
-        With ``rolling`` the events after training's last count in the ages of items, up to each query's moment.
+        With ``rolling`` the events after training's last count in the ages of items, up to each query's moment; where
+        the dataset holds some of the members only, ``later`` are the counts of all (`palate.tokens.ages.Ages.later`).
         """
         self._model = model
         self._tokenizer = tokenizer.with_items(dataset) if model.tower.metadata is not None else tokenizer
         self._dataset = dataset
         self._context = context
         self._given_store = None if self._tokenizer.added else store
-        self._catalogue = present_catalogue(self._tokenizer, dataset, rolling=rolling)
+        self._catalogue = present_catalogue(self._tokenizer, dataset, rolling=rolling, later=later)
         self._histories = Histories(dataset)
 
     @property

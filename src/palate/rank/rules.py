@@ -24,11 +24,11 @@ def rules(candidates: Candidates, dataset: Dataset, query: pl.DataFrame, column:
 
 def unscored(dataset: Dataset) -> Rule:
     """The rule that hides an item of the dataset which the run can't score."""
-    described = "" if dataset.items is None else ", or train with item metadata: then it is scored by what it is"
+    described = "" if dataset.items is None else ", or with item metadata: then it is scored by what it is"
     return Rule(
         name="known",
         passed=False,
-        detail=f"the run reads no metadata and had no event with it in training; update the run{described}",
+        detail=f"the run reads no metadata and had no event with it in training; train again{described}",
     )
 
 

@@ -83,14 +83,24 @@ class Ages:
         )
         return cls(config=config, counts=counts, totals=totals, step=steps * config.step_ms, end=end)
 
+    def later(self, events: pl.DataFrame) -> pl.DataFrame:
+        """Events behind the training's last one: ``item_id``, ``bin``, ``events``; those of parts add up."""
+        assert self.step is not None, "events with times"
+        counted = (
+            events.lazy()
+            .filter(pl.col(TIMESTAMP) > self.end)
+            .group_by(ITEM_ID, (pl.col(TIMESTAMP) // self.step).alias("bin"))
+            .agg(pl.len().alias("events"))
+        )
+        return counted.cast({"bin": pl.Int64, "events": pl.Int64}).collect()
+
     def grid(
         self, launch: NDArray[np.float64], later: pl.DataFrame | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.int16]]:
         """Moments ``[K]`` and the code of each item at each of them ``[K, V]``.
 
         ``launch`` [V] are milliseconds, NaN where unknown; there may be more items than in training, which have no
-        training event. ``later`` holds the events after the training's last one to count as well, with columns
-        ``item`` and ``timestamp``.
+        training event. ``later`` counts events after the training's last one as well: ``item``, ``bin``, ``events``.
         """
         V = len(launch)
         if self.step is None:
@@ -99,10 +109,7 @@ class Ages:
             return np.zeros(1, np.int64), _code(np.full(V, LAUNCH_BUCKETS - 1), view_bucket(views), 0)[None]
         counts = self.counts
         if later is not None and later.height:
-            counted = later.group_by("item", (pl.col(TIMESTAMP) // self.step).alias("bin")).agg(
-                pl.len().cast(pl.Int64).alias("events")
-            )
-            counts = pl.concat([counts, counted.cast({"item": pl.Int64, "bin": pl.Int64})])
+            counts = pl.concat([counts, later.select("item", "bin", "events").cast(pl.Int64)])
         counts = counts.sort("bin")
         item, bins, events = (counts[name].to_numpy() for name in ("item", "bin", "events"))
         first = int(bins[0])

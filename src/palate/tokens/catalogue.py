@@ -21,18 +21,21 @@ def training_catalogue(tokenizer: Tokenizer) -> Catalogue:
     return _catalogue(tokenizer, None, tokenizer.items.table["launch"], None)
 
 
-def present_catalogue(tokenizer: Tokenizer, dataset: Dataset, *, rolling: bool = True) -> Catalogue:
+def present_catalogue(
+    tokenizer: Tokenizer, dataset: Dataset, *, rolling: bool = True, later: pl.DataFrame | None = None
+) -> Catalogue:
     """The items of ``tokenizer``, which has been given those of ``dataset`` (`Tokenizer.with_items`).
 
     Metadata are those of the dataset's items table, or of the training where it lacks a trained item. With ``rolling``
-    the dataset's events after the training's last one count as well, each from the next point of the grid on. Raises
-    `ColumnTypeError` for ids or metadata of another type than in training.
+    the dataset's events after the training's last one count as well, each from the next point of the grid on; where it
+    holds some of the members only, ``later`` gives the counts of all (`Ages.later`). Raises `ColumnTypeError` for ids
+    or metadata of another type than in training.
     """
     assert tokenizer.ages is not None, "a fitted tokenizer"
     tokenizer.check(dataset)
     items = dataset.items
     launch = tokenizer.items.table.select(pl.col("value").alias(ITEM_ID), "launch")
-    later = None
+    views = None
     if dataset.has_time:
         seen = dataset.events.group_by(ITEM_ID).agg(pl.col(TIMESTAMP).min().alias("seen"))
         launch = launch.join(seen, on=ITEM_ID, how="left", maintain_order="left")
@@ -43,26 +46,20 @@ def present_catalogue(tokenizer: Tokenizer, dataset: Dataset, *, rolling: bool =
         launch = launch.select(ITEM_ID, pl.coalesce(now, "launch", "seen").alias("launch"))
         if rolling and tokenizer.has_time:
             places = pl.DataFrame({ITEM_ID: tokenizer.items.values}).with_row_index("item")
-            later = (
-                dataset.events.lazy()
-                .filter(pl.col(TIMESTAMP) > tokenizer.ages.end)
-                .select(ITEM_ID, TIMESTAMP)
-                .join(places.lazy(), on=ITEM_ID)
-                .select("item", TIMESTAMP)
-                .collect()
-            )
-    return _catalogue(tokenizer, items, launch["launch"], later)
+            counted = tokenizer.ages.later(dataset.events) if later is None else later
+            views = counted.join(places, on=ITEM_ID)
+    return _catalogue(tokenizer, items, launch["launch"], views)
 
 
 def _catalogue(
-    tokenizer: Tokenizer, items: pl.DataFrame | None, launch: pl.Series, later: pl.DataFrame | None
+    tokenizer: Tokenizer, items: pl.DataFrame | None, launch: pl.Series, views: pl.DataFrame | None
 ) -> Catalogue:
     assert tokenizer.ages is not None, "a fitted tokenizer"
     ids = tokenizer.items.values
     arrays = _metadata(tokenizer, items)
     known: NDArray[np.int64] = launch.fill_null(_UNKNOWN).to_numpy().astype(np.int64)
     since = np.where(known == _UNKNOWN, np.nan, known.astype(np.float64))
-    moments, ages = tokenizer.ages.grid(since, later)
+    moments, ages = tokenizer.ages.grid(since, views)
     return Catalogue(
         trained=tokenizer.trained,
         metadata=torch.from_numpy(arrays.ids),

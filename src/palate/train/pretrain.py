@@ -130,9 +130,20 @@ class _Validation:
         # Merged runs don't end at the cut for who looks back over it: such a log is encoded again.
         whole = dataset.events.height == log.events and tokenizer.config.runs == "keep"
         store = material.store if whole else tokenizer.encode(dataset)
-        scorer = ModelScorer(model, tokenizer, dataset, context=config.windows.context, store=store)
+        later = None if dataset.events.height == log.events else later_views(log, tokenizer)
+        scorer = ModelScorer(model, tokenizer, dataset, context=config.windows.context, store=store, later=later)
         validator = Validator(scorer, dataset, division, config.validation, seed=config.seed)
         return cls(dataset, division, scorer, validator)
+
+
+def later_views(log: Log, tokenizer: Tokenizer) -> pl.DataFrame | None:
+    """Events of all members after the training's last one, of whom validation holds some only; none without time."""
+    assert tokenizer.ages is not None, "a fitted tokenizer"
+    if not tokenizer.has_time:
+        return None
+    ages = tokenizer.ages
+    counted = pl.concat(ages.later(dataset.events) for dataset, _ in log.parts())
+    return counted.group_by(ITEM_ID, "bin").agg(pl.col("events").sum())
 
 
 def _seal(
