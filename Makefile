@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 OUT ?= benchmarks/peer/metrics.json
 WORK ?= /tmp/palate-size
 
-.PHONY: demo test test-slow lint install bench-ml1m bench-movietweetings bench-peer bench-merging bench-windows bench-simulator bench-size clean
+.PHONY: demo test test-slow lint install bench-ml1m bench-movietweetings bench-peer bench-merging bench-windows bench-simulator bench-size bench-intents bench-time bench-cold bench-next bench-objective bench-cost clean
 
 demo: $(INSTALLED)  ## The whole path on the simulated service: simulate, train, measure, show.
 	rm -rf palate-demo
@@ -44,6 +44,27 @@ bench-windows: $(INSTALLED)  ## Very long histories: every window against the la
 bench-simulator: $(INSTALLED)  ## Both oracles on the simulated service, and a critic who tells it from real data.
 	$(BIN)/python benchmarks/simulator/oracles.py
 	$(BIN)/python benchmarks/simulator/critic.py
+
+bench-intents: $(INSTALLED)  ## Intents beside simple rules and other encoders; items fed by them; the true intents.
+	$(BIN)/python benchmarks/intents/bench.py --seeds 3 --json benchmarks/intents/metrics.json
+	$(BIN)/python benchmarks/intents/plots.py benchmarks/intents/metrics.json
+
+bench-time: $(INSTALLED)  ## What the model's knowledge of time is worth, on the simulated service.
+	$(BIN)/python benchmarks/time/bench.py --seeds 2 --json benchmarks/time/service.json
+
+bench-cold: $(INSTALLED)  ## Hidden titles beside content-kNN, and what metadata do to the others.
+	$(BIN)/python benchmarks/cold/bench.py service --seeds 3 --json benchmarks/cold/service.json
+	$(BIN)/python benchmarks/cold/bench.py ml-1m --seeds 3 --epochs 4 --json benchmarks/cold/ml-1m.json
+	$(BIN)/python benchmarks/cold/gate.py
+
+bench-next: $(INSTALLED)  ## The next ten targets with and without multi-token prediction.
+	$(BIN)/python benchmarks/next/bench.py --seeds 1 --json benchmarks/next/service.json
+
+bench-objective: $(INSTALLED)  ## Rewards and presentation bias, by the simulator's truth.
+	$(BIN)/python benchmarks/objective/bench.py --seeds 2 --epochs 8 --variants plain rewards presentation --json benchmarks/objective/metrics.json
+
+bench-cost: $(INSTALLED)  ## What each part of the model costs in training.
+	$(BIN)/python benchmarks/cost/bench.py service --json benchmarks/cost/service.json
 
 bench-size: $(INSTALLED)  ## Logs of 1, 10 and 100 million events, stage by stage; WORK needs 40 GB.
 	$(BIN)/python benchmarks/size/bench.py --work $(WORK)

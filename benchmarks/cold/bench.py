@@ -70,7 +70,7 @@ def settings(data: str, *, metadata: bool) -> PretrainConfig:
             optimizer=OptimizerConfig(learning_rate=5e-3),
         )
     config = PretrainConfig.from_yaml(ROOT / data.replace("-", "") / "config.yaml")
-    return config.model_copy(update={"model": config.model.model_copy(update={"tower": tower})})
+    return config.model_copy(update={"model": ModelConfig(encoder=config.model.encoder, tower=tower)})
 
 
 def read(data: str) -> Dataset:

@@ -97,11 +97,9 @@ class SequenceModel(nn.Module):
             chosen, loss = self._among_shown(state, table, moment, batch.shown[rows], target)
             share = self.presentation.share
             among_shown = share * (loss * weight[chosen]).sum()
-            further = further + among_shown
             among_all = weight.clone()
             among_all[chosen] *= 1 - share
-        choices = Choices(target, available, among_all)
-        item = self._among_all(state, table, moment, choices)
+        item = among_shown + self._among_all(state, table, moment, Choices(target, available, among_all))
         if self.ahead is not None:
             later = self.ahead.draw(sequence)
             # What does not exist yet can't be looked for.
@@ -110,7 +108,7 @@ class SequenceModel(nn.Module):
             states = self.ahead(state[row], offset)
             choices = Choices(target[then], available[row], weight[then])
             further = further + objective.next * self._among_all(states, table, moment[row], choices)
-        return Losses(item + further, (item + among_shown).detach())
+        return Losses(item + further, item.detach())
 
     def scores(
         self, state: Float[Tensor, "Q D"], catalogue: Catalogue, tables: ItemTables, moment: Int64[Tensor, "Q"]
