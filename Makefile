@@ -54,7 +54,7 @@ bench-time: $(INSTALLED)  ## What the model's knowledge of time is worth, on the
 
 bench-cold: $(INSTALLED)  ## Hidden titles beside content-kNN, and what metadata do to the others.
 	$(BIN)/python benchmarks/cold/bench.py service --seeds 3 --json benchmarks/cold/service.json
-	$(BIN)/python benchmarks/cold/bench.py ml-1m --seeds 3 --epochs 4 --json benchmarks/cold/ml-1m.json
+	$(BIN)/python benchmarks/cold/bench.py ml-1m --seeds 3 --epochs 8 --json benchmarks/cold/ml-1m.json
 	$(BIN)/python benchmarks/cold/gate.py
 
 bench-next: $(INSTALLED)  ## The next ten targets with and without multi-token prediction.
