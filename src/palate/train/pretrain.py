@@ -136,6 +136,15 @@ class _Validation:
         return cls(dataset, division, scorer, validator)
 
 
+def _with_heads(config: PretrainConfig, model: SequenceModel) -> PretrainConfig:
+    """The configuration with the names of the heads, so that the run does not depend on how they are chosen."""
+    if config.model.intents is None or model.intents is None:
+        return config
+    names = tuple(spec.name for spec in model.intents.specs)
+    intents = config.model.intents.model_copy(update={"heads": names})
+    return config.model_copy(update={"model": config.model.model_copy(update={"intents": intents})})
+
+
 def later_views(log: Log, tokenizer: Tokenizer) -> pl.DataFrame | None:
     """Events of all members after the training's last one, of whom validation holds some only; none without time."""
     assert tokenizer.ages is not None, "a fitted tokenizer"
@@ -197,7 +206,7 @@ def _seal(
     logs = {f"tensorboard/{path.name}": path.read_bytes() for path in sorted((work / "tensorboard").iterdir())}
     write_run(
         out,
-        config=config.to_yaml(),
+        config=_with_heads(config, model).to_yaml(),
         tokenizer=tokenizer,
         items=any_part.items,
         model=model.state_dict(),
