@@ -33,7 +33,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from blind import Blind, Floats, figures
-from hide import Hidden, HiddenLog
+from hide import Hidden
 from rehearse import rehearsed
 
 from common import data_folder
@@ -50,6 +50,7 @@ from palate.simulate import preset, simulate
 from palate.tokens import PackConfig
 from palate.train import PretrainConfig, pretrain
 from palate.train.config import OptimizerConfig
+from palate.train.log import WholeLog
 from palate.words import USER_ID
 
 ROOT = Path(__file__).parents[1]
@@ -97,7 +98,7 @@ def trained(hidden: Hidden, config: PretrainConfig) -> Figures:
     """Train without the hidden titles, and measure."""
     work = Path(tempfile.mkdtemp(prefix="palate-cold-"))
     try:
-        model = FoundationModel(pretrain(HiddenLog(hidden), work / "run", config))
+        model = FoundationModel(pretrain(WholeLog(*hidden.log), work / "run", config))
         return measured(hidden, model.scorer)
     finally:
         shutil.rmtree(work)

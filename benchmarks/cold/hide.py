@@ -6,7 +6,6 @@ from, validated on or looked back at; its test events are kept apart, as questio
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -14,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from palate.data import Dataset, Part, Schema, Split, queries, split
+from palate.data import Dataset, Part, Split, queries, split
 from palate.words import GROUP_ID, ITEM_ID, LAUNCH_TIME, QUERY, USER_ID
 
 
@@ -113,38 +112,3 @@ def _draw(items: pl.DataFrame, share: float, seed: int) -> pl.Series:
     names = titles["title"].unique().sort()
     drawn = names.gather(np.random.default_rng(seed).permutation(len(names))[: round(share * len(names))])
     return titles.filter(pl.col("title").is_in(drawn.implode()))[ITEM_ID].sort()
-
-
-class HiddenLog:
-    """What is trained on: a log in memory without the hidden items; see `palate.train.log.Log`."""
-
-    def __init__(self, hidden: Hidden) -> None:
-        self._dataset, self._split = hidden.log
-
-    @property
-    def schema(self) -> Schema:
-        """What its columns are."""
-        return self._dataset.schema
-
-    @property
-    def events(self) -> int:
-        """Events of the log."""
-        return self._dataset.events.height
-
-    @property
-    def members(self) -> int:
-        """Members of the log."""
-        return len(self._dataset.member_starts)
-
-    @property
-    def source(self) -> str | None:
-        """Not known without reading all of it."""
-        return None
-
-    def parts(self) -> Iterator[tuple[Dataset, Split]]:
-        """One part: everything."""
-        yield self._dataset, self._split
-
-    def held_out(self, targets: int, seed: int) -> tuple[Dataset, Split] | None:
-        """Everything."""
-        return (self._dataset, self._split) if (self._split.part == Part.VALIDATION).any() else None

@@ -8,12 +8,12 @@ rounded.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+
+from palate.model.lookup import look_up
 
 LONGEST_GAP = 10 * 365.25 * 86_400.0
 """Seconds; longer gaps share the last bucket."""
@@ -43,8 +43,7 @@ class TimeBias(nn.Module):
 
     def forward(self, buckets: Int64[Tensor, "b l l"]) -> Float[Tensor, "b H l l"]:
         """The bias of each pair."""
-        bias: Tensor = _LookUp.apply(self.table, buckets)  # type: ignore[no-untyped-call]
-        return bias
+        return torch.stack([look_up(head, buckets) for head in self.table], dim=1)
 
 
 def gap_buckets(
@@ -54,24 +53,3 @@ def gap_buckets(
     gap = (query_time[:, :, None] - key_time[:, None, :]).clamp_(min=0).float().div_(1000)
     scale = (buckets - 1) / math.log1p(LONGEST_GAP)
     return gap.log1p_().mul_(scale).clamp_(max=buckets - 1).long()
-
-
-class _LookUp(torch.autograd.Function):
-    """``table[:, index]``, with a backward that counts into buckets instead of scattering one by one."""
-
-    @staticmethod
-    def forward(ctx: Any, table: Tensor, index: Tensor) -> Tensor:
-        ctx.save_for_backward(index)
-        ctx.buckets = table.shape[1]
-        return torch.stack([head[index] for head in table], dim=1)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (index,) = ctx.saved_tensors
-        flat = index.reshape(-1)
-        sums = [
-            torch.bincount(flat, weights=gradient[:, head].reshape(-1), minlength=ctx.buckets)
-            for head in range(gradient.shape[1])
-        ]
-        return torch.stack(sums).to(gradient.dtype), None

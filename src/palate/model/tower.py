@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from palate.model.config import TowerConfig
+from palate.model.lookup import look_up
 from palate.tokens.batch import AGE_SHAPE, Catalogue, MetadataKind, MetadataSpec
 from palate.words import FIRST_KNOWN, PADDING, UNKNOWN
 
@@ -285,24 +286,3 @@ def _taught(catalogue: Catalogue) -> Int64[Tensor, "V"]:
 def point(catalogue: Catalogue, moment: Int64[Tensor, "..."]) -> Int64[Tensor, "..."]:
     """The catalogue's last moment at or before each of these, or its first."""
     return (torch.searchsorted(catalogue.moments, moment, right=True) - 1).clamp(min=0)
-
-
-def look_up(table: Float[Tensor, "C"], codes: Int64[Tensor, "U V"]) -> Float[Tensor, "U V"]:
-    """``table[codes]``, with a gradient that counts into the table instead of scattering one by one."""
-    found: Tensor = _LookUp.apply(table, codes)  # type: ignore[no-untyped-call]
-    return found
-
-
-class _LookUp(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: object, table: Tensor, codes: Tensor) -> Tensor:
-        ctx.save_for_backward(codes)  # type: ignore[attr-defined]
-        ctx.size = len(table)  # type: ignore[attr-defined]
-        return table[codes]
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: object, gradient: Tensor) -> tuple[Tensor, None]:
-        (codes,) = ctx.saved_tensors  # type: ignore[attr-defined]
-        sums = torch.bincount(codes.reshape(-1), weights=gradient.reshape(-1), minlength=ctx.size)  # type: ignore[attr-defined]
-        return sums.to(gradient.dtype), None

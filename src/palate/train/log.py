@@ -55,10 +55,10 @@ class Log(Protocol):
 
 
 class WholeLog:
-    """A dataset in memory; it validates on all its members."""
+    """A dataset in memory, divided by its schema where no division is given; it validates on all its members."""
 
-    def __init__(self, dataset: Dataset) -> None:
-        self._dataset, self._split = dataset, split(dataset)
+    def __init__(self, dataset: Dataset, division: Split | None = None) -> None:
+        self._dataset, self._split = dataset, split(dataset) if division is None else division
 
     @property
     def schema(self) -> Schema:
