@@ -44,9 +44,9 @@ def measured_peak(seconds: float = 0.4, size: int = 1024) -> float:
     """Operations a second of float32 matrix products of ``size`` × ``size``, the best of several on this machine."""
     a, b = torch.randn(size, size), torch.randn(size, size)
     out = torch.empty(size, size)
-    best, until = 0.0, time.perf_counter() + seconds
     torch.mm(a, b, out=out)
-    while time.perf_counter() < until:
+    best, until = 0.0, time.perf_counter() + seconds
+    while not best or time.perf_counter() < until:  # one at least, however busy the machine is
         start = time.perf_counter()
         torch.mm(a, b, out=out)
         best = max(best, 2 * size**3 / (time.perf_counter() - start))
