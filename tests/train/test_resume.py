@@ -25,6 +25,7 @@ from palate.errors import (
 )
 from palate.model import Losses, ObjectiveConfig, SequenceModel
 from palate.runs import Run, read_checkpoint
+from palate.runs.run import FORMAT
 from palate.tokens import Batch, Catalogue
 from palate.train import PretrainConfig, pretrain
 from palate.train.loop import Trainer
@@ -76,7 +77,7 @@ def test_damage_is_noticed(run: Path, tmp_path: Path) -> None:
             Run.read(copy)
     copy = tmp_path / "version"
     shutil.copytree(run, copy)
-    manifest = (copy / "manifest.json").read_text().replace('"format_version": 2', '"format_version": 99')
+    manifest = (copy / "manifest.json").read_text().replace(f'"format_version": {FORMAT}', '"format_version": 99')
     (copy / "manifest.json").write_text(manifest)
     with pytest.raises(FormatVersionError, match="99"):
         Run.read(copy)

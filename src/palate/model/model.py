@@ -32,6 +32,17 @@ class Losses(NamedTuple):
     """That of the next items, whatever they were chosen among; detached."""
 
 
+class Questions(NamedTuple):
+    """The targets of a batch, ``R`` of them, at ``U`` moments of the catalogue."""
+
+    rows: Int64[Tensor, "R"]
+    """Slots that ask."""
+    points: Int64[Tensor, "U"]
+    moment: Int64[Tensor, "R"]
+    """Which of the points is each row's."""
+    choices: Choices
+
+
 class Shape(NamedTuple):
     """What a model has to fit: its data."""
 
@@ -79,11 +90,9 @@ class SequenceModel(nn.Module):
     def loss(self, batch: Batch, catalogue: Catalogue, objective: ObjectiveConfig) -> Losses:
         """The losses of the batch's targets, each among the items of its row's moment."""
         tables = self.tower(catalogue)
-        rows = batch.target.nonzero()[:, 0]
+        rows, points, moment, choices = questions(batch, catalogue)
+        target, available, weight = choices
         state = self(batch, catalogue, tables)[rows]
-        weight, target = batch.weight[rows], batch.target[rows] - FIRST_KNOWN
-        available = batch.available[rows].long() - FIRST_KNOWN
-        points, moment = torch.unique(point(catalogue, batch.query_time[rows]), return_inverse=True)
         table = self.tower.output(tables, catalogue, points)
         sequence = sequences(batch)[rows]
         further = torch.zeros((), device=state.device)
@@ -99,15 +108,15 @@ class SequenceModel(nn.Module):
             among_shown = share * (loss * weight[chosen]).sum()
             among_all = weight.clone()
             among_all[chosen] *= 1 - share
-        item = among_shown + self._among_all(state, table, moment, Choices(target, available, among_all))
+        item = among_shown + self.among_all(state, table, moment, choices._replace(weight=among_all))
         if self.ahead is not None:
             later = self.ahead.draw(sequence)
             # What does not exist yet can't be looked for.
             exists = target[later.target] < available[later.row]
             row, offset, then = (each[exists] for each in later)
             states = self.ahead(state[row], offset)
-            choices = Choices(target[then], available[row], weight[then])
-            further = further + objective.next * self._among_all(states, table, moment[row], choices)
+            further_choices = Choices(target[then], available[row], weight[then])
+            further = further + objective.next * self.among_all(states, table, moment[row], further_choices)
         return Losses(item + further, item.detach())
 
     def scores(
@@ -129,7 +138,8 @@ class SequenceModel(nn.Module):
         """Begin with biases for popularity; see `ItemTower.start_at_popularity`."""
         self.tower.start_at_popularity(counts)
 
-    def _among_all(self, state: Tensor, table: MixedTable, moment: Tensor, choices: Choices) -> Float[Tensor, ""]:
+    def among_all(self, state: Tensor, table: MixedTable, moment: Tensor, choices: Choices) -> Float[Tensor, ""]:
+        """The loss of choices among all items."""
         return mixed_softmax_loss(
             state, table.id, table.id_bias, moment, _mixture(table), table.bias, choices, logit_bytes=self.logit_bytes
         )
@@ -156,6 +166,14 @@ class SequenceModel(nn.Module):
             scores = scores + table.bias[u, item]
         chosen = there & (item == target[rows, None])
         return rows, self.presentation.losses(scores, there, chosen)
+
+
+def questions(batch: Batch, catalogue: Catalogue) -> Questions:
+    """What a batch asks."""
+    rows = batch.target.nonzero()[:, 0]
+    points, moment = torch.unique(point(catalogue, batch.query_time[rows]), return_inverse=True)
+    available = batch.available[rows].long() - FIRST_KNOWN
+    return Questions(rows, points, moment, Choices(batch.target[rows] - FIRST_KNOWN, available, batch.weight[rows]))
 
 
 def _mixture(table: MixedTable) -> Mixture | None:

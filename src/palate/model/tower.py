@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from palate.model.config import TowerConfig
+from palate.model.inferred import InferredItems
 from palate.model.lookup import look_up
 from palate.tokens.batch import AGE_SHAPE, Catalogue, MetadataKind, MetadataSpec
 from palate.words import FIRST_KNOWN, PADDING, UNKNOWN
@@ -42,6 +43,8 @@ class ItemTables(NamedTuple):
     """g of each age code; with metadata."""
     age_bias: Float[Tensor, "2 C"] | None
     """c of each age code, for items with an id and for those without; where ages are used."""
+    trust: Float[Tensor, ""]
+    """What the gate of an output is multiplied by."""
     dropped: Bool[Tensor, "V"] | None
     """Items that go without their id in this step of training."""
     unseen: Bool[Tensor, "V"] | None
@@ -70,17 +73,19 @@ class ItemTower(nn.Module):
         self.id = nn.Parameter(torch.randn(size, width) * 0.02)
         self.id_bias = nn.Parameter(torch.zeros(size - FIRST_KNOWN))
         self.metadata = MetadataEmbedding(specs, config, width=width) if specs and config.metadata else None
+        self.inferred = InferredItems(specs, width=width) if self.metadata else None
         self.gate = AgeTable(launch=config.gate == "moment", views=True, recent=False) if self.metadata else None
         if self.gate is not None:
             self.gate.start(views=[-2.0 + min(0.5 * bucket, 4.0) for bucket in range(_VIEWS)])
         ages = config.ages and has_time
         self.age_bias = AgeTable(launch=True, views=True, recent=True) if ages else None
+        self.carried = CarriedAge(width) if ages else None
         # Demand has to say of an item without an id what the bias of its id would.
         self.new_age_bias = AgeTable(launch=True, views=True, recent=True) if ages and self.metadata else None
 
     def forward(self, catalogue: Catalogue) -> ItemTables:
         """The tables of a catalogue; in training some items are treated as if they were new."""
-        there = self.metadata(catalogue) if self.metadata is not None else (None, None, None)
+        there = self._described(catalogue)
         dropped = unseen = None
         if self.training and self.metadata is not None and self.config.id_dropout:
             drawn = torch.rand(len(catalogue.metadata), device=self.id.device)
@@ -89,7 +94,7 @@ class ItemTower(nn.Module):
         if self.age_bias is not None:
             biases = torch.stack([each() for each in (self.age_bias, self.new_age_bias) if each is not None])
         meta_in, meta_out, meta_bias = there
-        return ItemTables(
+        tables = ItemTables(
             id=self.id,
             id_bias=self.id_bias,
             meta_in=meta_in,
@@ -97,8 +102,69 @@ class ItemTower(nn.Module):
             meta_bias=meta_bias,
             gate=None if self.gate is None else torch.sigmoid(self.gate()),
             age_bias=biases,
+            trust=torch.ones((), device=self.id.device),
             dropped=dropped,
             unseen=unseen,
+        )
+        return tables if self.training else self._distrusted(tables, catalogue)
+
+    def _distrusted(self, tables: ItemTables, catalogue: Catalogue) -> ItemTables:
+        """Trained items as far as their ids are trusted: the rest is what is inferred of them.
+
+        With the gate g and the trust t the score t (g id + (1 - g) meta) + (1 - t) inferred is that of the gate t g.
+        """
+        if self.inferred is None or not self.inferred.fitted or self.inferred.trust == 1:
+            return tables
+        assert self.config.gate == "training", "a gate of the moment has no one share to give to what is inferred"
+        assert tables.gate is not None
+        assert tables.meta_out is not None
+        assert tables.meta_bias is not None
+        trust, known = self.inferred.trust, catalogue.trained
+        gate = tables.gate[_taught(catalogue)[:known]]
+        own = (trust * (1 - gate) / (1 - trust * gate).clamp(min=1e-6))[:, None]
+        inferred = self.inferred(catalogue)
+        output = torch.lerp(inferred.output[:known], tables.meta_out[:known], own)
+        bias = torch.lerp(inferred.bias[:known], tables.meta_bias[:known], own[:, 0])
+        ages = tables.age_bias
+        if ages is not None and len(ages) > 1:
+            ages = torch.stack([torch.lerp(ages[1], ages[0], trust), ages[1]])
+        return tables._replace(
+            meta_out=torch.cat([output, tables.meta_out[known:]]),
+            meta_bias=torch.cat([bias, tables.meta_bias[known:]]),
+            age_bias=ages,
+            trust=trust,
+        )
+
+    def _described(self, catalogue: Catalogue) -> tuple[Tensor, Tensor, Tensor] | tuple[None, None, None]:
+        """Metadata as an input, as an output, and their bias; of items without an id what is inferred of them."""
+        if self.metadata is None or self.inferred is None:
+            return None, None, None
+        known = catalogue.trained
+        if known == len(catalogue.counts) or not self.inferred.fitted:
+            described: tuple[Tensor, Tensor, Tensor] = self.metadata(catalogue)
+            return described
+        trained = catalogue._replace(
+            metadata=catalogue.metadata[:known], vectors=catalogue.vectors[:known], counts=catalogue.counts[:known]
+        )
+        new = catalogue._replace(metadata=catalogue.metadata[known:], vectors=catalogue.vectors[known:])
+        read, output, bias = (torch.cat(pair) for pair in zip(self.metadata(trained), self.inferred(new), strict=True))
+        return read, output, bias
+
+    def mixed(
+        self, tables: ItemTables, catalogue: Catalogue
+    ) -> tuple[Float[Tensor, "V D"], Float[Tensor, "V D"], Float[Tensor, "V"]]:
+        """Every item as an input, as an output, and its bias, at the gate of its training events."""
+        assert tables.meta_in is not None
+        assert tables.meta_out is not None
+        assert tables.meta_bias is not None
+        assert tables.gate is not None
+        ids, bias = _padded_ids(tables, catalogue)
+        gate = tables.gate[_taught(catalogue)].masked_fill(_without_id(tables, catalogue), 0.0)
+        share = gate[:, None]
+        return (
+            torch.lerp(tables.meta_in, ids, share),
+            torch.lerp(tables.meta_out, ids, share),
+            torch.lerp(tables.meta_bias, bias, gate),
         )
 
     def start_at_popularity(self, counts: Int64[Tensor, "R"]) -> None:
@@ -119,13 +185,25 @@ class ItemTower(nn.Module):
         self, tables: ItemTables, catalogue: Catalogue, item: Int32[Tensor, "T"], moment: Int64[Tensor, "T"]
     ) -> Float[Tensor, "T D"]:
         """Embeddings of items as events of a history, each at the age that it had at its ``moment``."""
+        embedded = self._items(tables, catalogue, item, moment)
+        if self.carried is None:
+            return embedded
+        place = (item.long() - FIRST_KNOWN).clamp(min=0)
+        codes = catalogue.ages[point(catalogue, moment), place].long()
+        if tables.unseen is not None:
+            codes = torch.where(tables.unseen[place], _launch_alone(codes), codes)
+        return embedded + self.carried(codes) * (item >= FIRST_KNOWN).unsqueeze(-1)
+
+    def _items(
+        self, tables: ItemTables, catalogue: Catalogue, item: Int32[Tensor, "T"], moment: Int64[Tensor, "T"]
+    ) -> Float[Tensor, "T D"]:
+        """What they are."""
         if tables.meta_in is None or tables.gate is None:
             return F.embedding(item.clamp(max=len(tables.id) - 1), tables.id)
         ids, _ = _padded_ids(tables, catalogue)
         if self.config.gate == "training":
-            gates = self._gates(tables, catalogue, None)
-            assert gates is not None
-            mixed = torch.lerp(tables.meta_in, ids, gates[0][:, None])
+            gate = tables.gate[_taught(catalogue)].masked_fill(_without_id(tables, catalogue), 0.0)
+            mixed = torch.lerp(tables.meta_in, ids, gate[:, None])
             return F.embedding(item, torch.cat([tables.id[:FIRST_KNOWN], mixed]))
         place = (item.long() - FIRST_KNOWN).clamp(min=0)
         codes = catalogue.ages[point(catalogue, moment), place].long()
@@ -147,17 +225,14 @@ class ItemTower(nn.Module):
         )
 
     def _gates(
-        self, tables: ItemTables, catalogue: Catalogue, points: Int64[Tensor, "U"] | None
+        self, tables: ItemTables, catalogue: Catalogue, points: Int64[Tensor, "U"]
     ) -> Float[Tensor, "G V"] | None:
         """The share of the id; a single row where it is the same at all moments."""
         if tables.gate is None:
             return None
-        if self.config.gate == "moment":
-            assert points is not None, "the moments that are asked for"
-            codes = catalogue.ages[points].long()
-        else:
-            codes = _taught(catalogue)[None]
-        return look_up(tables.gate, codes).masked_fill(_without_id(tables, catalogue), 0.0)
+        codes = catalogue.ages[points].long() if self.config.gate == "moment" else _taught(catalogue)[None]
+        gates = look_up(tables.gate, codes).masked_fill(_without_id(tables, catalogue), 0.0)
+        return gates if self.training else gates * tables.trust
 
     def _age_biases(
         self, tables: ItemTables, catalogue: Catalogue, points: Int64[Tensor, "U"]
@@ -166,8 +241,7 @@ class ItemTower(nn.Module):
             return None
         codes = catalogue.ages[points].long()
         if tables.unseen is not None:
-            own = codes[:, tables.unseen]
-            codes[:, tables.unseen] = own - own % (_VIEWS * _RECENT)
+            codes[:, tables.unseen] = _launch_alone(codes[:, tables.unseen])
         if len(tables.age_bias) > 1:
             codes += _without_id(tables, catalogue) * tables.age_bias.shape[1]
         return look_up(tables.age_bias.reshape(-1), codes)
@@ -198,6 +272,22 @@ class AgeTable(nn.Module):
         if self.recent is not None:
             total = total + self.recent
         return total.reshape(-1)
+
+
+class CarriedAge(nn.Module):
+    """What it says of a member that they chose something new, or something that everybody chose: an embedding of the
+    launch and of the recent events of an item when it was acted on.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.launch = nn.Parameter(torch.zeros(_LAUNCH, width))
+        self.recent = nn.Parameter(torch.zeros(_RECENT, width))
+
+    def forward(self, codes: Int64[Tensor, "T"]) -> Float[Tensor, "T D"]:
+        """The embedding of each age code."""
+        launch = F.embedding(codes // (_VIEWS * _RECENT), self.launch)
+        return launch + F.embedding(codes % _RECENT, self.recent)
 
 
 class MetadataEmbedding(nn.Module):
@@ -275,6 +365,11 @@ def _without_id(tables: ItemTables, catalogue: Catalogue) -> Bool[Tensor, "V"]:
     """Items that have no id, or go without it in this step."""
     new = torch.arange(len(catalogue.counts), device=catalogue.counts.device) >= catalogue.trained
     return new if tables.dropped is None else new | tables.dropped
+
+
+def _launch_alone(codes: Int64[Tensor, "..."]) -> Int64[Tensor, "..."]:
+    """The codes of items of the same age that nobody has acted on."""
+    return codes - codes % (_VIEWS * _RECENT)
 
 
 def _taught(catalogue: Catalogue) -> Int64[Tensor, "V"]:

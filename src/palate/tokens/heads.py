@@ -23,9 +23,10 @@ RELEASE_NAMES = ("a day", "a week", "a month", "three months", "a year", "longer
 def heads(tokenizer: Tokenizer, names: Sequence[str] | None, *, most_values: int) -> tuple[HeadSpec, ...]:
     """The heads of these names; without names those that have something to tell.
 
-    These are actions where targets have several, categories of items of 2 to ``most_values`` values, whether the member
-    knew the target where that differs, and time since launch where that is known. A column of items whose name is that
-    of another head has ``item:`` before it. Raises `ConfigError` for a name that is nothing to predict.
+    These are actions where targets have several, categories of items of 2 to ``most_values`` values but not their group
+    (which is nearly the item), whether the member knew the target where that differs, and time since launch where that
+    is known. A column of items whose name is that of another head has ``item:`` before it. Raises `ConfigError` for a
+    name that is nothing to predict.
     """
     possible = {spec.name: spec for spec in _possible(tokenizer)}
     if names is None:
@@ -92,7 +93,8 @@ def _tells(spec: HeadSpec, tokenizer: Tokenizer, most_values: int) -> bool:
     if spec.source == HeadSource.ITEM:
         column = schema.items.get(_described(tokenizer, spec).name)
         category = column is not None and column.kind in (Kind.CATEGORICAL, Kind.MULTI_CATEGORICAL)
-        return category and 2 <= spec.classes <= most_values
+        group = column is not None and _described(tokenizer, spec).name == GROUP_ID
+        return category and not group and 2 <= spec.classes <= most_values
     if spec.source == HeadSource.FAMILIAR:
         grouped = tokenizer.metadata is not None and any(each.name == GROUP_ID for each in tokenizer.metadata.specs)
         return grouped or schema.seen_policy() == "allow"

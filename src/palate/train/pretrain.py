@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from palate.train.log import Log, WholeLog
 from palate.train.loop import Trainer
 from palate.train.material import Material, Teaching
 from palate.train.measure import measure
+from palate.train.new_items import NewItems, choose_trust, fit_new_items
 from palate.train.plan import BatchPlanner
 from palate.train.report import Reporter, TensorBoardReporter
 from palate.train.state import TrainingState
@@ -69,10 +70,11 @@ def pretrain(
     material = Material.write(tokenizer, log.parts, work / "tokens", teaching=teaching, source=log.source)
     validation = _Validation.of(log, material, model, tokenizer, config)
     catalogue = training_catalogue(tokenizer)
+    planner = BatchPlanner(material, tokenizer, config)
     trainer = Trainer(
         config,
         model,
-        BatchPlanner(material, tokenizer, config),
+        planner,
         catalogue,
         None if validation is None else validation.validator,
         checkpoints=work / "checkpoints",
@@ -81,7 +83,10 @@ def pretrain(
     )
     trainer.restore()
     state = trainer.run()
-    _seal(out, work, config, tokenizer, log, validation, model, trainer, state)
+    new_items = fit_new_items(model, catalogue, planner, seed=config.seed)
+    if new_items is not None and validation is not None:
+        new_items = replace(new_items, trust=choose_trust(model, validation.validator.ndcg))
+    _seal(out, work, config, tokenizer, log, validation, model, trainer, state, new_items)
     shutil.rmtree(work)
     return Run.read(out)
 
@@ -165,6 +170,7 @@ def _seal(
     model: SequenceModel,
     trainer: Trainer,
     state: TrainingState,
+    new_items: NewItems | None,
 ) -> None:
     """Measure the validation part and write the run folder."""
     figures = None
@@ -174,6 +180,7 @@ def _seal(
         )
     any_part, any_split = next(log.parts())
     metrics = {} if figures is None else figures.model_dump(mode="json")
+    metrics["new_items"] = None if new_items is None else asdict(new_items)
     metrics["training"] = state.model_dump(mode="json", exclude={"config"})
     shown: dict[str, str] = (
         {}

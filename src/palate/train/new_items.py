@@ -1,0 +1,300 @@
+"""After the training: what items without an id are taken for, learned from the items that have one.
+
+First their vectors: those of trained items are regressed on metadata (`palate.train.ridge`), outputs by how much they
+move scores (in the metric of the states' covariance), the mean score by itself, and inputs. Strengths are chosen by
+leaving out each item alone, as a new episode of a known series comes, and whole titles, as a new series does.
+
+Then how they compare with the others. Each step takes a tenth of the trained items for new: they get what the
+regression predicts of them without their title, half of them lose their events as well, and the loss of the items
+tells how far predictions should differ (they are shrunken), and what age and demand say of an item without an id.
+
+Last, how far the ids of trained items are trusted, behind the training: validation says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from numpy.typing import NDArray
+from scipy import sparse
+from torch import Tensor, nn
+
+from palate.model import ItemTables, SequenceModel
+from palate.model.inferred import InferredItems
+from palate.model.model import questions
+from palate.tokens import Batch, Catalogue
+from palate.tokens.batch import MetadataKind, MetadataSpec
+from palate.train.plan import BatchPlanner
+from palate.train.ridge import Fitted, choose, fit
+from palate.words import FIRST_KNOWN, GROUP_ID
+
+ANCHORS = 4096
+"""Trained items that are regressed on, at most; drawn by how well they are known."""
+CHOOSING = 1024
+"""Of these, how many choose the strengths."""
+FOLDS = 40
+STEPS = 150
+TARGETS = 1024
+"""Of a step, at least."""
+STATES = 20_000
+"""Rows that say how states vary."""
+TAKEN_FOR_NEW = 0.1
+RATE = 0.05
+TRUSTS = (0.75, 0.5, 0.25, 0.0)
+"""Tried one after the other."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewItems:
+    """What was found."""
+
+    anchors: int
+    explained: dict[str, float]
+    """Share of the variance between trained items that is predicted of a title that is left out."""
+    taste: float
+    """What predicted vectors are multiplied by."""
+    trust: float = 1.0
+    """Share of a trained item's score that is that of its id and metadata."""
+
+
+class _Known(NamedTuple):
+    """What trained items have, ``R`` of them; double precision."""
+
+    input: Float[Tensor, "R D"]
+    output: Float[Tensor, "R D"]
+    level: Float[Tensor, "R"]
+    """Mean score over the states of targets, apart from age."""
+
+
+class _States(NamedTuple):
+    """How the states of targets vary."""
+
+    mean: Float[Tensor, "D"]
+    root: Float[Tensor, "D D"]
+    """L with L Lᵀ = covariance."""
+
+
+def fit_new_items(model: SequenceModel, catalogue: Catalogue, planner: BatchPlanner, *, seed: int) -> NewItems | None:
+    """Fit `InferredItems` of the model's tower, and the biases of items without an id; none without metadata.
+
+    ``catalogue`` is that of the training, whose items all have an id. It ends with the same numbers each time.
+    """
+    inferred = model.tower.inferred
+    if inferred is None:
+        return None
+    generator = torch.Generator().manual_seed(seed)
+    model.eval()
+    with torch.no_grad():
+        batches = _Batches(planner)
+        states = _states(model, catalogue, batches)
+        known = _known(model, catalogue, states)
+        inferred.weigh(catalogue)
+        anchors = _draw(catalogue.counts, ANCHORS, generator)
+        regression = _Regression(inferred, catalogue, anchors, generator)
+        output = regression.fit(known.output @ states.root)
+        level = regression.fit(known.level[:, None])
+        read = regression.fit(known.input)
+    taste, shift = _calibrate(model, catalogue, batches, states, anchors, output, level, generator)
+    with torch.no_grad():
+        back = taste * torch.linalg.inv(states.root)
+
+        def joined(read: Tensor, output: Tensor, level: Tensor) -> Tensor:
+            out = output @ back
+            return torch.cat([read, out, level - out @ states.mean[:, None]], dim=1)
+
+        for number, parts in enumerate(zip(read.values, output.values, level.values, strict=True)):
+            inferred.values(number).copy_(joined(*parts))
+        mean = joined(*(each.fitted.mean[None] for each in (read, output, level)))[0]
+        mean[-1] += shift
+        inferred.mean.copy_(mean)
+        inferred.fitted.fill_(True)
+    explained = {"output": output.fitted.explained, "level": level.fitted.explained, "input": read.fitted.explained}
+    return NewItems(anchors=len(anchors), explained=explained, taste=taste)
+
+
+def choose_trust(model: SequenceModel, figure: Callable[[], float]) -> float:
+    """Lower the trust in ids for as long as the ``figure`` of validation does not fall, and return it."""
+    inferred = model.tower.inferred
+    if inferred is None or not inferred.fitted or model.tower.config.gate != "training":
+        return 1.0
+    best, chosen = figure(), 1.0
+    for trust in TRUSTS:
+        inferred.trust.fill_(trust)
+        found = figure()
+        if found < best:
+            break
+        best, chosen = found, trust
+    inferred.trust.fill_(chosen)
+    return chosen
+
+
+class _Batches:
+    """Batches of the first epoch, again and again."""
+
+    def __init__(self, planner: BatchPlanner) -> None:
+        self._planner, self._plan = planner, planner.epoch(0)
+        self._next = 0
+
+    def take(self, targets: int) -> list[Batch]:
+        """The next batches that have so many targets together."""
+        found: list[Batch] = []
+        while targets > 0:
+            batch = self._planner.batch(self._plan, self._next % len(self._plan.packs))
+            self._next += 1
+            found.append(batch)
+            targets -= max(int((batch.target > 0).sum()), 1)
+        return found
+
+
+def _states(model: SequenceModel, catalogue: Catalogue, batches: _Batches) -> _States:
+    tables = model.tower(catalogue)
+    states = torch.cat([_of(model, batch, catalogue, tables) for batch in batches.take(STATES)]).double()
+    D = states.shape[1]
+    covariance = torch.cov(states.T) if len(states) > 1 else torch.eye(D, dtype=torch.float64)
+    ridge = 1e-6 * float(covariance.diagonal().mean()) + 1e-12
+    return _States(states.mean(0), torch.linalg.cholesky(covariance + ridge * torch.eye(D, dtype=torch.float64)))
+
+
+def _of(model: SequenceModel, batch: Batch, catalogue: Catalogue, tables: ItemTables) -> Float[Tensor, "R D"]:
+    """The states of a batch's targets, behind the intents."""
+    state = model(batch, catalogue, tables)[questions(batch, catalogue).rows]
+    intents = model.predict_intents(state)
+    return state if intents is None else intents.state
+
+
+def _known(model: SequenceModel, catalogue: Catalogue, states: _States) -> _Known:
+    tables = model.tower(catalogue)
+    read, output, bias = (each.double() for each in model.tower.mixed(tables, catalogue))
+    return _Known(read, output, bias + output @ states.mean)
+
+
+def _draw(counts: Int64[Tensor, "R"], most: int, generator: torch.Generator) -> Int64[Tensor, "A"]:
+    """Items, ascending."""
+    if len(counts) <= most:
+        return torch.arange(len(counts))
+    drawn = torch.multinomial(counts / (counts + 50.0), most, generator=generator)
+    return drawn.sort().values
+
+
+class _Regressed(NamedTuple):
+    fitted: Fitted
+    values: list[Float[Tensor, "n K"]]
+    """Of each column the embeddings of its values."""
+
+
+class _Regression:
+    """Regressions of anchors on their metadata."""
+
+    def __init__(
+        self, inferred: InferredItems, catalogue: Catalogue, anchors: Int64[Tensor, "A"], generator: torch.Generator
+    ) -> None:
+        self._anchors = anchors
+        self._features = [_features(inferred, number, catalogue, anchors) for number in range(len(inferred.specs))]
+        self._kernels = [torch.from_numpy((x @ x.T).toarray()) for x in self._features]
+        self._observations = catalogue.counts[anchors].double()
+        self._fold = _folds(inferred.specs, catalogue, anchors, generator)
+        chosen = torch.randperm(len(anchors), generator=generator)[:CHOOSING].sort().values
+        self._choosing = chosen
+        self._choosing_kernels = [kernel[chosen][:, chosen] for kernel in self._kernels]
+
+    def fit(self, targets: Float[Tensor, "R K"]) -> _Regressed:
+        """Of all trained items, those of the anchors are read."""
+        own, few = targets[self._anchors], self._choosing
+        strengths = choose(self._choosing_kernels, own[few], self._observations[few], self._fold[few])
+        fitted = fit(self._kernels, own, self._observations, self._fold, strengths)
+        coefficients = fitted.coefficients.numpy()
+        values = [
+            torch.from_numpy(x.T @ coefficients) * strength
+            for x, strength in zip(self._features, strengths.kernels.exp(), strict=True)
+        ]
+        return _Regressed(fitted, values)
+
+
+def _features(
+    inferred: InferredItems, number: int, catalogue: Catalogue, items: Int64[Tensor, "A"]
+) -> sparse.csr_array:
+    """What `InferredItems` multiplies the values of a column by, ``[A, n]``."""
+    spec = inferred.specs[number]
+    columns = slice(spec.start, spec.start + spec.width)
+    if spec.kind == MetadataKind.VECTOR:
+        return sparse.csr_array(nn.functional.normalize(catalogue.vectors[items, columns]).double().numpy())
+    ids = catalogue.metadata[items, columns].long()
+    shares = nn.functional.normalize(inferred.weights(number)[ids]).double().numpy()
+    row = np.repeat(np.arange(len(items)), spec.width)
+    return sparse.csr_array((shares.reshape(-1), (row, ids.numpy().reshape(-1))), shape=(len(items), spec.size))
+
+
+def _folds(
+    specs: Sequence[MetadataSpec], catalogue: Catalogue, anchors: Int64[Tensor, "A"], generator: torch.Generator
+) -> Int64[Tensor, "A"]:
+    """A fold of each anchor; those of a group are in the same."""
+    title: NDArray[np.int64] = -1 - np.arange(len(anchors))
+    for spec in specs:
+        if spec.name == GROUP_ID and spec.kind == MetadataKind.CATEGORY:
+            group = catalogue.metadata[anchors, spec.start].long().numpy()
+            title = np.where(group >= FIRST_KNOWN, group, title)
+    names, number = np.unique(title, return_inverse=True)
+    order = torch.randperm(len(names), generator=generator)
+    return order[torch.from_numpy(number)] % FOLDS
+
+
+def _calibrate(
+    model: SequenceModel,
+    catalogue: Catalogue,
+    batches: _Batches,
+    states: _States,
+    anchors: Int64[Tensor, "A"],
+    output: _Regressed,
+    level: _Regressed,
+    generator: torch.Generator,
+) -> tuple[float, float]:
+    """What predicted vectors are multiplied by, and what is added to levels; the biases of age are set."""
+    tower = model.tower
+    with torch.no_grad():
+        tables = tower(catalogue)
+        predicted = output.fitted.left_out @ torch.linalg.inv(states.root)
+        along = (predicted @ states.mean).float()
+        predicted, height = predicted.float(), level.fitted.left_out[:, 0].float()
+    factors = torch.tensor([1.0, 0.0], requires_grad=True)
+    ages = [] if tower.new_age_bias is None else list(tower.new_age_bias.parameters())
+    search = torch.optim.Adam([factors, *ages], RATE)
+    meta_out, meta_bias = tables.meta_out, tables.meta_bias
+    assert meta_out is not None
+    assert meta_bias is not None
+    for step in range(STEPS):
+        for group in search.param_groups:
+            group["lr"] = RATE * (1 - step / STEPS)
+        drawn = torch.rand(len(anchors), generator=generator)
+        new = anchors[drawn < TAKEN_FOR_NEW]
+        dropped, unseen = torch.zeros(2, len(catalogue.counts), dtype=torch.bool)
+        dropped[new] = True
+        unseen[anchors[drawn < TAKEN_FOR_NEW / 2]] = True
+        taste, shift = factors
+        own = drawn < TAKEN_FOR_NEW
+        taken_for = tables._replace(
+            meta_out=meta_out.index_put((new,), taste * predicted[own]),
+            meta_bias=meta_bias.index_put((new,), height[own] + shift - taste * along[own]),
+            dropped=dropped,
+            unseen=unseen,
+        )
+        if tower.new_age_bias is not None:
+            assert tables.age_bias is not None
+            taken_for = taken_for._replace(age_bias=torch.stack([tables.age_bias[0], tower.new_age_bias()]))
+        some = batches.take(TARGETS)
+        targets = sum(int((batch.target > 0).sum()) for batch in some)
+        for batch in some:
+            asked = questions(batch, catalogue)
+            with torch.no_grad():
+                state = _of(model, batch, catalogue, tables)
+            table = tower.output(taken_for, catalogue, asked.points)
+            loss = model.among_all(state, table, asked.moment, asked.choices) / max(targets, 1)
+            loss.backward(retain_graph=True)  # type: ignore[no-untyped-call]
+        search.step()
+        search.zero_grad()
+    taste, shift = factors.tolist()
+    return taste, shift

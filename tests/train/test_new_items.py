@@ -1,0 +1,142 @@
+"""If these fail, new titles are judged by what nobody checked on left-out titles, or training's weights move."""
+
+import pytest
+import torch
+from tests.tokens.worlds import everything, world
+
+from palate.data import Dataset, split
+from palate.model import SequenceModel, TowerConfig
+from palate.tokens import Catalogue, Tokenizer, training_catalogue
+from palate.train import PretrainConfig, new_items, new_model
+from palate.train.material import Material
+from palate.train.new_items import fit_new_items
+from palate.train.plan import BatchPlanner
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(new_items, "STEPS", 5)
+
+
+def made(config: PretrainConfig, *, seed: int = 0) -> tuple[SequenceModel, Catalogue, BatchPlanner, Dataset]:
+    dataset = world(seed=seed)
+    tokenizer = Tokenizer.fit(dataset, split(dataset), config.tokenizer)
+    model = new_model(config, tokenizer)
+    with torch.no_grad():
+        for parameter in model.tower.parameters():
+            parameter.normal_(std=0.3)
+    planner = BatchPlanner(Material.of(tokenizer, dataset, split(dataset)), tokenizer, config)
+    return model, training_catalogue(tokenizer), planner, dataset
+
+
+def config() -> PretrainConfig:
+    given = everything()
+    return given.model_copy(update={"model": given.model.model_copy(update={"presentation": None})})
+
+
+def test_only_what_new_items_read_is_changed() -> None:
+    """And to the same numbers each time."""
+    ends = []
+    for _ in range(2):
+        model, catalogue, planner, _ = made(config())
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        found = fit_new_items(model, catalogue, planner, seed=3)
+        assert found is not None
+        after = model.state_dict()
+        moved = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
+        assert {name.rsplit(".", 1)[0] for name in moved} == {"tower.inferred", "tower.new_age_bias"}
+        assert all(tensor.isfinite().all() for tensor in after.values())
+        ends.append(after)
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
+def test_known_items_are_scored_as_before() -> None:
+    model, catalogue, planner, _ = made(config())
+    model.eval()
+    state, moment = torch.randn(4, model.tower.id.shape[1]), catalogue.moments[-1:].repeat(4)
+    with torch.no_grad():
+        before = model.scores(state, catalogue, model.tower(catalogue), moment)
+    fit_new_items(model, catalogue, planner, seed=0)
+    with torch.no_grad():
+        after = model.scores(state, catalogue, model.tower(catalogue), moment)
+    torch.testing.assert_close(after, before, rtol=0, atol=0)
+
+
+def test_what_metadata_decide_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ids that are a linear function of metadata: a copy of a trained item without its id gets nearly its vector."""
+    monkeypatch.setattr(new_items, "STEPS", 0)  # not how loud it should be
+    model, catalogue, planner, _ = made(config())
+    tower = model.tower
+    assert tower.metadata is not None
+    assert tower.inferred is not None
+    assert tower.gate is not None
+    torch.manual_seed(1)
+    tower.inferred.weigh(catalogue)
+    for number in range(len(tower.inferred.specs)):
+        tower.inferred.values(number).normal_()
+    with torch.no_grad():
+        truth = tower.inferred(catalogue).output.clone()
+        tower.id[2:] = truth
+        for parameter in (*tower.metadata.output.parameters(), *tower.metadata.input.parameters()):
+            parameter.zero_()
+        tower.gate.views.fill_(30.0)
+    found = fit_new_items(model, catalogue, planner, seed=0)
+    assert found is not None
+    predicted = tower.inferred(catalogue).output
+    error = (predicted - truth).square().sum() / (truth - truth.mean(0)).square().sum()
+    assert error < 0.1
+    assert found.explained["output"] > 0.2
+
+
+@pytest.mark.parametrize("changes", [{"metadata": False}, {"ages": False}])
+def test_without_metadata_there_is_nothing_to_fit_and_without_ages_no_age(changes: dict[str, bool]) -> None:
+    given = config()
+    tower = TowerConfig.model_validate(given.model.tower.model_dump() | changes)
+    model, catalogue, planner, _ = made(
+        given.model_copy(update={"model": given.model.model_copy(update={"tower": tower})})
+    )
+    found = fit_new_items(model, catalogue, planner, seed=0)
+    assert (found is None) == ("metadata" in changes)
+
+
+def test_more_items_than_anchors_are_regressed_by_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(new_items, "ANCHORS", 6)
+    monkeypatch.setattr(new_items, "CHOOSING", 5)
+    model, catalogue, planner, _ = made(config())
+    found = fit_new_items(model, catalogue, planner, seed=0)
+    assert found is not None
+    assert found.anchors == 6
+
+
+@pytest.mark.parametrize(
+    ("figures", "trust"),
+    [([5.0, 4.0], 1.0), ([5.0, 6.0, 5.5], 0.75), ([1.0, 2.0, 3.0, 3.0, 4.0], 0.0), ([1.0, 2.0, 3.0, 2.9], 0.5)],
+)
+def test_ids_are_trusted_less_while_that_pays(figures: list[float], trust: float) -> None:
+    model, catalogue, planner, _ = made(config())
+    fit_new_items(model, catalogue, planner, seed=0)
+    left = iter(figures)
+    assert new_items.choose_trust(model, lambda: next(left)) == trust
+    assert next(left, None) is None
+    assert model.tower.inferred is not None
+    assert model.tower.inferred.trust == trust
+
+
+@pytest.mark.parametrize("trust", [0.75, 0.25, 0.0])
+def test_scores_are_a_mean_of_what_the_id_says_and_what_is_inferred(trust: float) -> None:
+    model, catalogue, planner, _ = made(config())
+    model.eval()
+    fit_new_items(model, catalogue, planner, seed=0)
+    tower = model.tower
+    assert tower.inferred is not None
+    state, moment = torch.randn(4, tower.id.shape[1]), catalogue.moments[-1:].repeat(4)
+
+    def scores(known: Catalogue) -> torch.Tensor:
+        with torch.no_grad():
+            return model.scores(state, known, tower(known), moment)[:, : catalogue.trained]
+
+    whole = scores(catalogue)
+    # The same items as if none had an id, and as much in demand.
+    none = scores(catalogue._replace(trained=0))
+    tower.inferred.trust.fill_(trust)
+    torch.testing.assert_close(scores(catalogue), trust * whole + (1 - trust) * none)

@@ -1,0 +1,57 @@
+"""If these fail, what is said of new titles rests on strengths that nobody checked by leaving titles out."""
+
+import torch
+
+from palate.train.ridge import Strengths, choose, fit
+
+
+def made(n: int, *, seed: int = 0) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Two columns of features, of which the first alone tells; groups of three rows."""
+    draw = torch.Generator().manual_seed(seed)
+    useful, idle = (torch.randn(n, 4, generator=draw, dtype=torch.float64) for _ in range(2))
+    targets = useful @ torch.randn(4, 2, generator=draw, dtype=torch.float64)
+    targets += 0.3 * torch.randn(n, 2, generator=draw, dtype=torch.float64)
+    observations = torch.randint(1, 500, (n,), generator=draw).double()
+    return [useful @ useful.T, idle @ idle.T], targets, observations, torch.arange(n) // 3
+
+
+STRENGTHS = Strengths(*torch.tensor([0.3, -2.0, -1.0, 0.5], dtype=torch.float64).tensor_split([2, 3]))
+
+
+def noise(strengths: Strengths, observations: torch.Tensor) -> torch.Tensor:
+    return torch.diag(strengths.noise.exp() + strengths.scarcity.exp() * 50 / (observations + 10))
+
+
+def test_left_out_is_what_the_others_predict() -> None:
+    """Plainly: the regression again for each fold, without its rows."""
+    kernels, targets, observations, fold = made(21)
+    found = fit(kernels, targets, observations, fold, STRENGTHS)
+    total = sum(s * k for s, k in zip(STRENGTHS.kernels.exp(), kernels, strict=True))
+    assert isinstance(total, torch.Tensor)
+    for number in range(7):
+        out, rest = (fold == number).nonzero()[:, 0], (fold != number).nonzero()[:, 0]
+        covariance = total[rest][:, rest] + noise(STRENGTHS, observations[rest])
+        expected = found.mean + total[out][:, rest] @ torch.linalg.solve(covariance, targets[rest] - found.mean)
+        torch.testing.assert_close(found.left_out[out], expected)
+
+
+def test_what_tells_is_strong_and_what_does_not_is_weak() -> None:
+    kernels, targets, observations, fold = made(90)
+    strengths = choose(kernels, targets, observations, fold)
+    assert strengths.kernels[0] > strengths.kernels[1] + 1.5
+    assert fit(kernels, targets, observations, fold, strengths).explained > 0.9
+
+
+def test_noise_predicts_nothing_and_no_more_than_that() -> None:
+    kernels, targets, observations, fold = made(60)
+    targets = torch.randn(60, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    strengths = choose(kernels, targets, observations, fold)
+    assert -0.3 < fit(kernels, targets, observations, fold, strengths).explained < 0.1
+
+
+def test_folds_may_be_empty_and_rows_alone() -> None:
+    kernels, targets, observations, _ = made(9)
+    fold = torch.tensor([0, 0, 5, 5, 5, 7, 1, 1, 9])
+    found = fit(kernels, targets, observations, fold, STRENGTHS)
+    assert found.left_out.shape == targets.shape
+    assert found.left_out.isfinite().all()
