@@ -192,7 +192,8 @@ class ItemTower(nn.Module):
         codes = catalogue.ages[point(catalogue, moment), place].long()
         if tables.unseen is not None:
             codes = torch.where(tables.unseen[place], _launch_alone(codes), codes)
-        return embedded + self.carried(codes) * (item >= FIRST_KNOWN).unsqueeze(-1)
+        carried: Tensor = self.carried(codes) * (item >= FIRST_KNOWN).unsqueeze(-1)
+        return embedded + carried
 
     def _items(
         self, tables: ItemTables, catalogue: Catalogue, item: Int32[Tensor, "T"], moment: Int64[Tensor, "T"]
