@@ -31,9 +31,9 @@ def names_of(tokenizer: Tokenizer, most_values: int = 100) -> list[str]:
 
 def test_what_the_data_offer_is_predicted() -> None:
     tokenizer = fitted(world(1))
-    assert names_of(tokenizer) == ["event_type", "group_id", "genres", "origin", "familiar", "release"]
+    assert names_of(tokenizer) == ["event_type", "genres", "origin", "familiar", "release"]
     assert names_of(tokenizer, most_values=3) == ["event_type", "origin", "familiar", "release"]
-    assert names_of(fitted(world(1, has_time=False))) == ["event_type", "group_id", "genres", "origin", "familiar"]
+    assert names_of(fitted(world(1, has_time=False))) == ["event_type", "genres", "origin", "familiar"]
     assert names_of(fitted(world(1, runs=True), merge=True))[0] == "event_type"
 
 
