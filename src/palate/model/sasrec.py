@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from palate.model.config import SasRecConfig
+from palate.model.product import Linear
 from palate.tokens.batch import Batch, Rectangle
 
 
@@ -38,11 +39,11 @@ class SasRecBlock(nn.Module):
         self.heads = config.heads
         inner = round(config.width * config.expansion)
         self.norm_attention = nn.LayerNorm(config.width)
-        self.project_in = nn.Linear(config.width, 3 * config.width)
-        self.project_out = nn.Linear(config.width, config.width)
+        self.project_in = Linear(config.width, 3 * config.width)
+        self.project_out = Linear(config.width, config.width)
         self.norm_network = nn.LayerNorm(config.width)
         self.network = nn.Sequential(
-            nn.Linear(config.width, inner), nn.ReLU(), nn.Dropout(config.dropout), nn.Linear(inner, config.width)
+            Linear(config.width, inner), nn.ReLU(), nn.Dropout(config.dropout), Linear(inner, config.width)
         )
         self.dropout = nn.Dropout(config.dropout)
 

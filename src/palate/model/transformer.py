@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from palate.model.attention import biased_attention
 from palate.model.bias import PositionBias, TimeBias, gap_buckets
 from palate.model.config import TransformerConfig
+from palate.model.product import Linear
 from palate.tokens.batch import Batch, Rectangle
 
 
@@ -71,7 +72,7 @@ class Gated(nn.Module):
     def __init__(self, update: nn.Module, config: TransformerConfig) -> None:
         super().__init__()
         self.norm = nn.RMSNorm(config.width)
-        self.gate = nn.Linear(config.width, config.width)
+        self.gate = Linear(config.width, config.width)
         self.update = update
         self.dropout = nn.Dropout(config.dropout)
         nn.init.zeros_(self.gate.weight)
@@ -89,8 +90,8 @@ class Attention(nn.Module):
     def __init__(self, config: TransformerConfig, *, context: int, has_time: bool) -> None:
         super().__init__()
         self.heads = config.heads
-        self.project_in = nn.Linear(config.width, 3 * config.width, bias=False)
-        self.project_out = nn.Linear(config.width, config.width, bias=False)
+        self.project_in = Linear(config.width, 3 * config.width, bias=False)
+        self.project_out = Linear(config.width, config.width, bias=False)
         self.position = PositionBias(config.heads, context)
         self.time = TimeBias(config.heads, config.time_buckets) if has_time else None
 
@@ -123,8 +124,8 @@ class SwiGLU(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         inner = -(-int(config.width * config.expansion) // 16) * 16
-        self.project_in = nn.Linear(config.width, 2 * inner, bias=False)
-        self.project_out = nn.Linear(inner, config.width, bias=False)
+        self.project_in = Linear(config.width, 2 * inner, bias=False)
+        self.project_out = Linear(inner, config.width, bias=False)
 
     def forward(self, x: Float[Tensor, "T D"]) -> Float[Tensor, "T D"]:
         """Position by position."""

@@ -1,0 +1,80 @@
+"""Matrix products, by the fastest float32 kernels that torch has on this processor.
+
+torch multiplies float32 matrices by MKL, which on processors with AVX-512 that are not Intel's uses half of their
+width: a product takes twice as long as by oneDNN, which torch brings along as well. So on the processor and with
+AVX-512, `product` asks oneDNN; it is float32 throughout, sums in another order, and gives the same bits for the same
+shapes and number of threads. Everywhere else, and for other types, it is `torch.mm`.
+
+`linear` has both gradients by the same kernels; `torch.nn.functional.linear` says the same plainly.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+
+HAS_ONEDNN = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX512"
+"""Whether products of float32 on the processor go through oneDNN."""
+
+
+def product(
+    a: Float[Tensor, "m k"], b: Float[Tensor, "k n"], plus: Float[Tensor, "n"] | Float[Tensor, "m n"] | None = None
+) -> Float[Tensor, "m n"]:
+    """``a @ b + plus``, without a gradient. ``b`` may lie either way; an ``a`` that is not contiguous is copied."""
+    if _by_onednn(a) and 0 not in (*a.shape, *b.shape):
+        if plus is not None and plus.ndim == 2:
+            return torch.ops.mkldnn._linear_pointwise.binary(a, plus, b.T, None, "add")  # type: ignore[no-any-return]
+        return torch.ops.mkldnn._linear_pointwise(a, b.T, plus, "none", [], "")  # type: ignore[no-any-return]
+    return torch.mm(a, b) if plus is None else torch.addmm(plus, a, b)
+
+
+def product_of_rows(a: Float[Tensor, "m k"], b: Float[Tensor, "m n"]) -> Float[Tensor, "k n"]:
+    """``a.T @ b``, by copying the narrower of the two; it may come transposed in memory."""
+    return product(a.T, b) if a.shape[1] <= b.shape[1] else product(b.T, a).T
+
+
+def linear(
+    x: Float[Tensor, "*T k"], weight: Float[Tensor, "n k"], bias: Float[Tensor, "n"] | None = None
+) -> Float[Tensor, "*T n"]:
+    """``x @ weight.T + bias``."""
+    if not _by_onednn(x):
+        return F.linear(x, weight, bias)
+    flat = x.reshape(-1, x.shape[-1])
+    found: Tensor = _Linear.apply(flat, weight, bias)  # type: ignore[no-untyped-call]
+    return found.view(*x.shape[:-1], len(weight))
+
+
+class Linear(nn.Linear):
+    """`torch.nn.Linear` by `linear`: the same parameters, the same first weights."""
+
+    def forward(self, input: Float[Tensor, "*T k"]) -> Float[Tensor, "*T n"]:
+        """``input @ weight.T + bias``."""
+        return linear(input, self.weight, self.bias)
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return product(x, weight.T, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        needs_x, needs_weight, needs_bias = ctx.needs_input_grad
+        return (
+            product(gradient, weight) if needs_x else None,
+            product_of_rows(gradient, x) if needs_weight else None,
+            gradient.sum(0) if needs_bias else None,
+        )
+
+
+def _by_onednn(x: Tensor) -> bool:
+    return HAS_ONEDNN and x.device.type == "cpu" and x.dtype == torch.float32
