@@ -9,6 +9,7 @@ from jaxtyping import Float, Int32
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from palate.model.dropout import Dropout
 from palate.model.product import Linear
 from palate.tokens.batch import Batch, FieldSpec, Side
 from palate.words import PADDING, UNKNOWN
@@ -57,7 +58,7 @@ class ItemEmbedder(nn.Module):
 
     def __init__(self, *, dropout: float) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, batch: Batch, items: Float[Tensor, "T D"]) -> Float[Tensor, "T D"]:
         """Embed every row; ``items`` are the embeddings of the items that the rows carry."""

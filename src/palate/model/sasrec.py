@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from palate.model.config import SasRecConfig
+from palate.model.dropout import Dropout
 from palate.model.product import Linear
 from palate.tokens.batch import Batch, Rectangle
 
@@ -43,9 +44,9 @@ class SasRecBlock(nn.Module):
         self.project_out = Linear(config.width, config.width)
         self.norm_network = nn.LayerNorm(config.width)
         self.network = nn.Sequential(
-            Linear(config.width, inner), nn.ReLU(), nn.Dropout(config.dropout), Linear(inner, config.width)
+            Linear(config.width, inner), nn.ReLU(), Dropout(config.dropout), Linear(inner, config.width)
         )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Float[Tensor, "T D"], rectangles: tuple[Rectangle, ...]) -> Float[Tensor, "T D"]:
         """One block's update."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from palate.model.attention import biased_attention
 from palate.model.bias import PositionBias, TimeBias, gap_buckets
 from palate.model.config import TransformerConfig
+from palate.model.dropout import Dropout
+from palate.model.fused import RMSNorm, gated, swiglu
 from palate.model.product import Linear
 from palate.tokens.batch import Batch, Rectangle
 
@@ -23,9 +24,9 @@ class Transformer(nn.Module):
     def __init__(self, config: TransformerConfig, *, context: int, has_time: bool) -> None:
         super().__init__()
         self.time_buckets = config.time_buckets if has_time else None
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config, context=context, has_time=has_time) for _ in range(config.blocks))
-        self.norm = nn.RMSNorm(config.width)
+        self.norm = RMSNorm(config.width)
 
     def forward(self, x: Float[Tensor, "T D"], batch: Batch) -> Float[Tensor, "T D"]:
         """Encode every row from the rows of its sequence up to itself."""
@@ -71,17 +72,17 @@ class Gated(nn.Module):
 
     def __init__(self, update: nn.Module, config: TransformerConfig) -> None:
         super().__init__()
-        self.norm = nn.RMSNorm(config.width)
+        self.norm = RMSNorm(config.width)
         self.gate = Linear(config.width, config.width)
         self.update = update
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         nn.init.zeros_(self.gate.weight)
         nn.init.ones_(self.gate.bias)
 
     def forward(self, x: Float[Tensor, "T D"], *context: object) -> Float[Tensor, "T D"]:
         """Update the state."""
-        updated: Tensor = self.dropout(self.update(self.norm(x), *context))
-        return torch.addcmul(x, torch.sigmoid(self.gate(x)), updated)
+        updated: Tensor = self.update(self.norm(x), *context)
+        return gated(x, updated, self.gate.weight, self.gate.bias, self.dropout.draw(updated))
 
 
 class Attention(nn.Module):
@@ -129,6 +130,4 @@ class SwiGLU(nn.Module):
 
     def forward(self, x: Float[Tensor, "T D"]) -> Float[Tensor, "T D"]:
         """Position by position."""
-        gate, linear = self.project_in(x).chunk(2, dim=-1)
-        out: Tensor = self.project_out(F.silu(gate) * linear)
-        return out
+        return swiglu(x, self.project_in.weight, self.project_out.weight)
