@@ -12,6 +12,8 @@ in memory.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -20,7 +22,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from palate.model.product import linear, product, product_of_rows
+from palate.model.product import ROWS, linear, product, product_of_rows
 
 CHUNK_BYTES = 4 * 2**20
 """Logits that are alive at a time where memory would allow more: they stay in the processor's cache."""
@@ -117,7 +119,15 @@ def mixed_softmax_loss(
 def _rows(logit_bytes: int, items: int) -> int:
     """Rows of a chunk: what the memory allows, and no more than stay in the cache."""
     a_row = 4 * max(items, 1)
-    return max(min(logit_bytes // a_row, max(CHUNK_BYTES // a_row, LEAST_ROWS)), 1)
+    rows = max(min(logit_bytes // a_row, max(CHUNK_BYTES // a_row, LEAST_ROWS)), 1)
+    return rows - rows % ROWS if rows > ROWS else rows
+
+
+def _chunks(total: int, rows: int) -> Iterator[slice]:
+    """``rows`` at a time; of the rest, what is no multiple of `ROWS` comes last."""
+    whole = total - total % ROWS
+    for start, stop in pairwise([*range(0, whole, rows), *range(whole, total, rows), total]):
+        yield slice(start, stop)
 
 
 def _premixed(items: Tensor, bias: Tensor, mixture: Mixture | None) -> tuple[Tensor, Tensor, Mixture | None]:
@@ -147,8 +157,7 @@ class _SoftmaxLoss(torch.autograd.Function):
         d_state = torch.empty_like(state)
         d_items, d_bias = torch.zeros_like(items), torch.zeros_like(bias)
         masked = _Masked(available, len(items))
-        for start in range(0, len(state), rows):
-            chunk = slice(start, start + rows)
+        for chunk in _chunks(len(state), rows):
             h, u = state[chunk], moment[chunk]
             logits = product(h, items.T, bias[0] if len(bias) == 1 else bias[u])
             masked.hide(logits, chunk)
@@ -193,8 +202,7 @@ class _MixedSoftmaxLoss(torch.autograd.Function):
         d_bias = None if moment_bias is None else torch.zeros_like(moment_bias)
         masked = _Masked(available, len(items))
         items_less_others = items - others
-        for start in range(0, len(state), rows):
-            chunk = slice(start, start + rows)
+        for chunk in _chunks(len(state), rows):
             h, u = state[chunk], moment[chunk]
             logits = product(h, others.T, None if moment_bias is None else moment_bias[u])
             difference, gates = product(h, items_less_others.T), gate[u]

@@ -22,21 +22,38 @@ from torch.nn import functional as F
 HAS_ONEDNN = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX512"
 """Whether products of float32 on the processor go through oneDNN."""
 
+ROWS = 16
+"""oneDNN compiles a kernel for each shape that it meets, in about the time of the product, and keeps a thousand of them.
+It is only asked for multiples of so many rows, so that batches of all sizes share few kernels."""
+
 
 def product(
     a: Float[Tensor, "m k"], b: Float[Tensor, "k n"], plus: Float[Tensor, "n"] | Float[Tensor, "m n"] | None = None
 ) -> Float[Tensor, "m n"]:
-    """``a @ b + plus``, without a gradient. ``b`` may lie either way; an ``a`` that is not contiguous is copied."""
-    if _by_onednn(a) and 0 not in (*a.shape, *b.shape):
-        if plus is not None and plus.ndim == 2:
-            return torch.ops.mkldnn._linear_pointwise.binary(a, plus, b.T, None, "add")  # type: ignore[no-any-return]
-        return torch.ops.mkldnn._linear_pointwise(a, b.T, plus, "none", [], "")  # type: ignore[no-any-return]
-    return torch.mm(a, b) if plus is None else torch.addmm(plus, a, b)
+    """``a @ b + plus``, without a gradient. ``b`` may lie either way; an ``a`` that is not contiguous is copied, and
+    best has a multiple of `ROWS` rows."""
+    m = len(a)
+    if not _by_onednn(a) or m < ROWS or 0 in (*a.shape, *b.shape):
+        return torch.mm(a, b) if plus is None else torch.addmm(plus, a, b)
+    more = -m % ROWS
+    a = F.pad(a, (0, 0, 0, more)) if more else a
+    if plus is None or plus.ndim == 1:
+        found: Tensor = torch.ops.mkldnn._linear_pointwise(a, b.T, plus, "none", [], "")
+    else:
+        plus = F.pad(plus, (0, 0, 0, more)) if more else plus
+        found = torch.ops.mkldnn._linear_pointwise.binary(a, plus, b.T, None, "add")
+    return found[:m]
 
 
 def product_of_rows(a: Float[Tensor, "m k"], b: Float[Tensor, "m n"]) -> Float[Tensor, "k n"]:
     """``a.T @ b``, by copying the narrower of the two; it may come transposed in memory."""
-    return product(a.T, b) if a.shape[1] <= b.shape[1] else product(b.T, a).T
+    if a.shape[1] > b.shape[1]:
+        return product_of_rows(b, a).T
+    whole = len(a) - len(a) % ROWS
+    if not _by_onednn(a) or not whole or 0 in (*a.shape, *b.shape):
+        return torch.mm(a.T, b)
+    found: Tensor = torch.ops.mkldnn._linear_pointwise(a[:whole].T, b[:whole].T, None, "none", [], "")
+    return found if whole == len(a) else found.addmm_(a[whole:].T, b[whole:])
 
 
 def linear(
