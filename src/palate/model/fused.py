@@ -121,7 +121,8 @@ class _RMSNorm(torch.autograd.Function):
         mean = torch.linalg.vector_norm(x, dim=1, keepdim=True).square_().div_(x.shape[1])
         inverse = mean.add_(torch.finfo(x.dtype).eps).rsqrt_()
         ctx.save_for_backward(x, weight, inverse)
-        return (x * inverse).mul_(weight)
+        found: Tensor = (x * inverse).mul_(weight)
+        return found
 
     @staticmethod
     @once_differentiable

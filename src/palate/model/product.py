@@ -18,12 +18,14 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-
-HAS_ONEDNN = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX512"
+HAS_ONEDNN: bool = (
+    torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    and torch.backends.cpu.get_cpu_capability() == "AVX512"
+)
 """Whether products of float32 on the processor go through oneDNN."""
 
 ROWS = 16
-"""oneDNN compiles a kernel for each shape that it meets, in about the time of the product, and keeps a thousand of them.
+"""oneDNN compiles a kernel for each shape that it meets, in about the time of a product, and keeps a thousand of them.
 It is only asked for multiples of so many rows, so that batches of all sizes share few kernels."""
 
 
