@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
+from palate.model import attention
 from palate.model.attention import biased_attention, reference_attention
 from palate.model.bias import PositionBias, TimeBias, gap_buckets
 from palate.model.dropout import Dropout, draw
@@ -16,13 +17,16 @@ from palate.model.fused import RMSNorm, gated, reference_gated, reference_swiglu
 from palate.model.product import linear, product, product_of_rows
 
 
+@pytest.mark.parametrize("rows", [1, 2, 7, 8, 9, 64, 130])
+@pytest.mark.parametrize("block", [4, 64])
 @pytest.mark.parametrize("shared", [True, False])
-def test_attention(shared: bool) -> None:
+def test_attention(shared: bool, block: int, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "BLOCK", block)
     torch.manual_seed(0)
-    shape = (3, 2, 7, 4)
+    shape = (3, 2, rows, 4)
     inputs = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for _ in range(3)]
-    bias = torch.randn(1 if shared else 3, 2, 7, 7, dtype=torch.float64, requires_grad=True)
-    hidden = torch.ones(7, 7).triu(1).bool()
+    bias = torch.randn(1 if shared else 3, 2, rows, rows, dtype=torch.float64, requires_grad=True)
+    hidden = torch.ones(rows, rows).triu(1).bool()
     results = []
     for attend in (biased_attention, reference_attention):
         out = attend(*inputs, bias.masked_fill(hidden, -torch.inf))
