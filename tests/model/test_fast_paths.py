@@ -142,8 +142,17 @@ def test_product(plus: tuple[int, ...] | None, dtype: torch.dtype) -> None:
     for left in (a, a.T.contiguous().T):
         for right in (b, b.T.contiguous().T):
             torch.testing.assert_close(product(left, right, more), expected)
-    torch.testing.assert_close(product_of_rows(a, product(a, b)), a.T @ (a @ b))
-    torch.testing.assert_close(product_of_rows(product(a, b), a), (a @ b).T @ a)
+
+
+@DTYPES
+@pytest.mark.parametrize(("rows", "one", "two"), [(0, 64, 70), (5, 64, 70), (16, 64, 64), (37, 70, 64), (37, 3, 70)])
+def test_product_of_rows(rows: int, one: int, two: int, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    a, b = normal(rows, one, dtype=dtype), normal(rows, two, dtype=dtype)
+    torch.testing.assert_close(product_of_rows(a, b), a.T @ b, rtol=1e-4, atol=1e-4)
+    apart = normal(rows, 2 * two, dtype=dtype)[:, two:]  # with gaps between its rows
+    torch.testing.assert_close(product_of_rows(a, apart), a.T @ apart, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(product(a.T, apart), a.T @ apart, rtol=1e-4, atol=1e-4)
 
 
 def test_products_repeat_bit_by_bit() -> None:

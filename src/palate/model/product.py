@@ -28,22 +28,27 @@ ROWS = 16
 """oneDNN compiles a kernel for each shape that it meets, in about the time of a product, and keeps a thousand of them.
 It is only asked for multiples of so many rows, so that batches of all sizes share few kernels."""
 
+LEAST_WIDTH = 64
+"""Narrower matrices than this are not worth the copy that oneDNN needs to sum over their rows."""
+
 
 def product(
     a: Float[Tensor, "m k"], b: Float[Tensor, "k n"], plus: Float[Tensor, "n"] | Float[Tensor, "m n"] | None = None
 ) -> Float[Tensor, "m n"]:
-    """``a @ b + plus``, without a gradient. ``b`` may lie either way; an ``a`` that is not contiguous is copied, and
-    best has a multiple of `ROWS` rows."""
+    """``a @ b + plus``, without a gradient.
+
+    ``b`` may lie either way; what is not contiguous is copied. ``a`` best has a multiple of `ROWS` rows.
+    """
     m = len(a)
     if not _by_onednn(a) or m < ROWS or 0 in (*a.shape, *b.shape):
         return torch.mm(a, b) if plus is None else torch.addmm(plus, a, b)
     more = -m % ROWS
     a = F.pad(a, (0, 0, 0, more)) if more else a
     if plus is None or plus.ndim == 1:
-        found: Tensor = torch.ops.mkldnn._linear_pointwise(a, b.T, plus, "none", [], "")
+        found: Tensor = torch.ops.mkldnn._linear_pointwise(a, _dense(b).T, plus, "none", [], "")
     else:
         plus = F.pad(plus, (0, 0, 0, more)) if more else plus
-        found = torch.ops.mkldnn._linear_pointwise.binary(a, plus, b.T, None, "add")
+        found = torch.ops.mkldnn._linear_pointwise.binary(a, plus, _dense(b).T, None, "add")
     return found[:m]
 
 
@@ -52,10 +57,15 @@ def product_of_rows(a: Float[Tensor, "m k"], b: Float[Tensor, "m n"]) -> Float[T
     if a.shape[1] > b.shape[1]:
         return product_of_rows(b, a).T
     whole = len(a) - len(a) % ROWS
-    if not _by_onednn(a) or not whole or 0 in (*a.shape, *b.shape):
+    if not _by_onednn(a) or not whole or a.shape[1] < LEAST_WIDTH:
         return torch.mm(a.T, b)
-    found: Tensor = torch.ops.mkldnn._linear_pointwise(a[:whole].T, b[:whole].T, None, "none", [], "")
+    found: Tensor = torch.ops.mkldnn._linear_pointwise(a[:whole].T, _dense(b[:whole]).T, None, "none", [], "")
     return found if whole == len(a) else found.addmm_(a[whole:].T, b[whole:])
+
+
+def whole_rows(x: Float[Tensor, "T D"]) -> Float[Tensor, "T2 D"]:
+    """With rows of zeros up to a multiple of `ROWS`, so that the products behind need not copy."""
+    return F.pad(x, (0, 0, 0, -len(x) % ROWS)) if _by_onednn(x) else x
 
 
 def linear(
@@ -93,6 +103,11 @@ class _Linear(torch.autograd.Function):
             product_of_rows(gradient, x) if needs_weight else None,
             gradient.sum(0) if needs_bias else None,
         )
+
+
+def _dense(b: Tensor) -> Tensor:
+    """A matrix whose rows or columns follow each other without gaps; with others oneDNN takes a hundred times as long."""
+    return b if b.is_contiguous() or b.T.is_contiguous() else b.contiguous()
 
 
 def _by_onednn(x: Tensor) -> bool:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from palate.model.config import SasRecConfig
 from palate.model.dropout import Dropout
-from palate.model.product import Linear
+from palate.model.product import Linear, whole_rows
 from palate.tokens.batch import Batch, Rectangle
 
 
@@ -26,10 +26,12 @@ class SasRec(nn.Module):
         """Encode every row from the rows of its sequence up to itself."""
         place = torch.cat([torch.arange(length, device=x.device).repeat(b) for b, length in batch.rectangles])
         x = x + F.embedding(place, self.positions)
+        T = len(x)
+        x = whole_rows(x)
         for block in self.blocks:
             x = block(x, batch.rectangles)
         encoded: Tensor = self.norm(x)
-        return encoded
+        return encoded[:T]
 
 
 class SasRecBlock(nn.Module):
@@ -55,16 +57,17 @@ class SasRecBlock(nn.Module):
         return updated
 
     def _attend(self, x: Float[Tensor, "T D"], rectangles: tuple[Rectangle, ...]) -> Float[Tensor, "T D"]:
-        D = x.shape[1]
+        T, D = x.shape
         projected = self.project_in(x)
-        attended, start = [], 0
-        for b, length in rectangles:
-            stop = start + b * length
-            query, key, value = (
-                projected[start:stop].view(b, length, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
-            )
+        sizes = [b * length for b, length in rectangles]
+        rest = T - sum(sizes)
+        parts = projected.split([*sizes, rest])
+        attended = []
+        for (b, length), own in zip(rectangles, parts, strict=False):
+            query, key, value = own.view(b, length, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
             out = F.scaled_dot_product_attention(query, key, value, is_causal=True)
             attended.append(out.transpose(1, 2).reshape(b * length, D))
-            start = stop
+        if rest:
+            attended.append(x.new_zeros(rest, D))
         together: Tensor = self.project_out(torch.cat(attended))
         return together

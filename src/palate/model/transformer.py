@@ -14,7 +14,7 @@ from palate.model.bias import PositionBias, TimeBias, gap_buckets
 from palate.model.config import TransformerConfig
 from palate.model.dropout import Dropout
 from palate.model.fused import RMSNorm, gated, swiglu
-from palate.model.product import Linear
+from palate.model.product import ROWS, Linear, whole_rows
 from palate.tokens.batch import Batch, Rectangle
 
 
@@ -31,11 +31,12 @@ class Transformer(nn.Module):
     def forward(self, x: Float[Tensor, "T D"], batch: Batch) -> Float[Tensor, "T D"]:
         """Encode every row from the rows of its sequence up to itself."""
         gaps = self._gaps(batch)
-        x = self.dropout(x)
+        T = len(x)
+        x = self.dropout(whole_rows(x))
         for block in self.blocks:
             x = block(x, batch.rectangles, gaps)
         encoded: Tensor = self.norm(x)
-        return encoded
+        return encoded[:T]
 
     def _gaps(self, batch: Batch) -> list[Tensor] | None:
         """Buckets of the time gaps of each rectangle; computed once for all blocks."""
@@ -103,18 +104,22 @@ class Attention(nn.Module):
         T, D = x.shape
         projected = self.project_in(x)
         attended, start = [], 0
+        sizes = [b * length for b, length in rectangles]
+        # Split, not sliced: the gradients of slices are as large as the whole, each.
+        parts = projected.split([*sizes, T - sum(sizes)])
         for number, (b, length) in enumerate(rectangles):
-            stop = start + b * length
             query, key, value = (
-                projected[start:stop].view(b, length, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
+                parts[number].view(b, length, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
             )
             bias = self.position(length)
             if self.time is not None and gaps is not None:
                 bias = bias + self.time(gaps[number])
             out = biased_attention(query, key, value, bias)
             attended.append(out.transpose(1, 2).reshape(b * length, D))
-            start = stop
-        assert start == T, f"rectangles hold {start} slots of {T}"
+            start += b * length
+        assert start <= T < start + ROWS, f"rectangles hold {start} slots of {T}"
+        if start < T:
+            attended.append(x.new_zeros(T - start, D))
         together: Tensor = self.project_out(attended[0] if len(attended) == 1 else torch.cat(attended))
         return together
 
