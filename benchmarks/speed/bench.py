@@ -5,8 +5,9 @@ model (ids alone) and the default one (ratings, members' attributes, metadata, h
 
     python benchmarks/speed/bench.py --json FILE
 
-Steps are timed whole; then again with marks between their parts. The peak is measured between the models and the best
-of all is taken: the square float32 product, by torch.mm and by the product that the model uses.
+Steps are timed whole, each beside the peak of square float32 products of that moment, by torch.mm and by the product
+that the model uses; then again with marks between their parts. On a machine that others use too, `--cpu-clock` counts
+the processor seconds of one thread instead of those that pass.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -39,6 +40,7 @@ from palate.train import PretrainConfig, new_model
 from palate.train.compute import Operations
 from palate.train.loader import made_ahead
 from palate.train.material import Material
+from palate.train.memory import keep_freed_memory
 from palate.train.optimizer import build_optimizer
 from palate.train.plan import BatchPlanner
 
@@ -61,11 +63,14 @@ def default(width: int) -> PretrainConfig:
     return PretrainConfig(windows=WINDOWS, packing=PACKING, model=ModelConfig(encoder=TransformerConfig(width=width)))
 
 
+Clock = Callable[[], float]
+
+
 class Bench:
     """One model and its batches."""
 
-    def __init__(self, config: PretrainConfig, tokenizer: Tokenizer, material: Material) -> None:
-        self._config = config
+    def __init__(self, config: PretrainConfig, tokenizer: Tokenizer, material: Material, clock: Clock) -> None:
+        self._config, self._clock = config, clock
         self._planner = BatchPlanner(material, tokenizer, config)
         self._plan = self._planner.epoch(0)
         self._catalogue = training_catalogue(tokenizer)
@@ -75,39 +80,42 @@ class Bench:
 
     def measure(self, steps: int) -> dict[str, Any]:
         """Medians of ``steps`` steps, and of as many that are timed by parts."""
-        self._steps(range(WARM_UP))
-        whole = self._steps(range(steps))
-        ahead = self._ahead(steps)
-        parts = self._parts(steps)
+        for number in range(WARM_UP):
+            self._step(number)
+        whole = [(*self._step(number), peaks(self._clock)) for number in range(steps)]
+        speeds = [each[2] / each[0] for each in whole]
         return {
             "step_ms": 1e3 * statistics.median(each[0] for each in whole),
-            "step_ahead_ms": 1e3 * statistics.median(ahead),
+            "step_ahead_ms": 1e3 * statistics.median(self._ahead(steps)),
             "targets_per_second": statistics.median(each[1] / each[0] for each in whole),
             "operations_per_target": sum(each[2] for each in whole) / sum(each[1] for each in whole),
-            "operations_per_second": statistics.median(each[2] / each[0] for each in whole),
-            "parts_ms": parts,
+            "operations_per_second": statistics.median(speeds),
+            "peaks": {kernel: max(each[3][kernel] for each in whole) for kernel in whole[0][3]},
+            "share_of_peak": statistics.median(
+                speed / max(each[3].values()) for speed, each in zip(speeds, whole, strict=True)
+            ),
+            "share_of_torch_mm": statistics.median(
+                speed / each[3]["torch.mm"] for speed, each in zip(speeds, whole, strict=True)
+            ),
+            "parts_ms": self._parts(steps),
             "parameters": sum(each.numel() for each in self._model.parameters()),
         }
 
-    def _steps(self, numbers: Iterable[int]) -> list[tuple[float, int, float]]:
-        """Seconds, targets and operations of steps that assemble their batches themselves."""
-        found = []
-        for number in numbers:
-            started = time.perf_counter()
-            batch = self._planner.batch(self._plan, number)
-            self._learn(batch, number)
-            seconds = time.perf_counter() - started
-            found.append((seconds, int((batch.target > 0).sum()), self._operations.of(batch)))
-        return found
+    def _step(self, number: int) -> tuple[float, int, float]:
+        """Seconds, targets and operations of a step that assembles its batch itself."""
+        started = self._clock()
+        batch = self._planner.batch(self._plan, number)
+        self._learn(batch, number)
+        return self._clock() - started, int((batch.target > 0).sum()), self._operations.of(batch)
 
     def _ahead(self, steps: int) -> list[float]:
         """Seconds of steps whose batches are made ahead, as in training."""
         found = []
         with closing(made_ahead(partial(self._planner.batch, self._plan), range(WARM_UP + steps))) as batches:
-            started = time.perf_counter()
+            started = self._clock()
             for number, batch in enumerate(batches):
                 self._learn(batch, number)
-                now = time.perf_counter()
+                now = self._clock()
                 found.append(now - started)
                 started = now
         return found[WARM_UP:]
@@ -132,7 +140,7 @@ class Bench:
 
     def _parts(self, steps: int) -> dict[str, float]:
         """Medians by part."""
-        parts = Parts(self._model)
+        parts = Parts(self._model, self._clock)
         found = []
         for number in range(steps):
             parts.seconds.clear()
@@ -145,17 +153,17 @@ class Bench:
         return {name: 1e3 * statistics.median(each[name] for each in found) for name in names}
 
 
-def peaks(size: int = 1024, seconds: float = 0.5) -> dict[str, float]:
-    """Operations a second of a square product, the best of several, by both kernels."""
+def peaks(clock: Clock, size: int = 1024, times: int = 5) -> dict[str, float]:
+    """Operations a second of a square product now, the best of several, by both kernels."""
     a, b = torch.randn(size, size), torch.randn(size, size)
     found = {}
     for name, multiply in (("torch.mm", torch.mm), ("product", product)):
-        best, until = 0.0, time.perf_counter() + seconds
-        while not best or time.perf_counter() < until:
-            started = time.perf_counter()
+        seconds = []
+        for _ in range(times):
+            started = clock()
             multiply(a, b)
-            best = max(best, 2 * size**3 / (time.perf_counter() - started))
-        found[name] = best
+            seconds.append(clock() - started)
+        found[name] = 2 * size**3 / min(seconds)
     return found
 
 
@@ -165,26 +173,27 @@ def main() -> None:
     arguments.add_argument("--widths", type=int, nargs="+", default=[64, 128, 256])
     arguments.add_argument("--models", nargs="+", default=["plain", "default"])
     arguments.add_argument("--steps", type=int, default=8)
+    arguments.add_argument("--cpu-clock", action="store_true", help="processor seconds; on one thread")
     arguments.add_argument("--json", type=Path)
     asked = arguments.parse_args()
+    clock = time.process_time if asked.cpu_clock else time.perf_counter
+    if asked.cpu_clock:
+        torch.set_num_threads(1)
+    keep_freed_memory()  # as a training does
     dataset = Dataset.from_folder(data_folder("ml-1m"))
     division = split(dataset)
-    best = peaks()
     rows: dict[str, dict[str, Any]] = {}
     for name in asked.models:
         configs = {width: {"plain": plain, "default": default}[name](width) for width in asked.widths}
         tokenizer = Tokenizer.fit(dataset, division, configs[asked.widths[0]].tokenizer)
         material = Material.of(tokenizer, dataset, division)
         for width, config in configs.items():
-            rows[f"{name} {width}"] = Bench(config, tokenizer, material).measure(asked.steps)
-            best = {kernel: max(best[kernel], each) for kernel, each in peaks().items()}
-    for row in rows.values():
-        row["share_of_peak"] = row["operations_per_second"] / max(best.values())
-        row["share_of_torch_mm"] = row["operations_per_second"] / best["torch.mm"]
+            rows[f"{name} {width}"] = Bench(config, tokenizer, material, clock).measure(asked.steps)
+    best = {kernel: max(row["peaks"][kernel] for row in rows.values()) for kernel in ("torch.mm", "product")}
     show(rows, best)
     if asked.json is not None:
-        found = {"threads": torch.get_num_threads(), "steps": asked.steps, "peaks": best, "rows": rows}
-        asked.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        found = {"threads": torch.get_num_threads(), "cpu_clock": asked.cpu_clock, "steps": asked.steps}
+        asked.json.write_text(json.dumps({**found, "peaks": best, "rows": rows}, indent=1) + "\n", encoding="utf-8")
 
 
 def show(rows: dict[str, dict[str, Any]], best: dict[str, float]) -> None:

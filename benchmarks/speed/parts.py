@@ -6,8 +6,8 @@ opposite order, the one behind it.
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -27,8 +27,9 @@ HEADS, SOFTMAX = "heads", "softmax and losses"
 class Parts:
     """Times the parts of a model's steps, in seconds by part."""
 
-    def __init__(self, model: SequenceModel) -> None:
+    def __init__(self, model: SequenceModel, clock: Callable[[], float]) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
+        self._clock = clock
         self._since = 0.0
         order = [EMBED]
         _after(model.embed, lambda out: self._mark(out, EMBED, ATTENTION))
@@ -45,11 +46,11 @@ class Parts:
 
     def begin(self) -> None:
         """The step starts."""
-        self._since = time.perf_counter()
+        self._since = self._clock()
 
     def close(self, part: str) -> None:
         """What passed since the last mark was this part's."""
-        now = time.perf_counter()
+        now = self._clock()
         self.seconds[part] += now - self._since
         self._since = now
 

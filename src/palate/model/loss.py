@@ -155,7 +155,7 @@ class _SoftmaxLoss(torch.autograd.Function):
     ) -> Tensor:
         total = torch.zeros((), device=state.device, dtype=torch.float32)
         d_state = torch.empty_like(state)
-        d_items, d_bias = torch.zeros_like(items), torch.zeros_like(bias)
+        d_items, d_bias = None, torch.zeros_like(bias)
         masked = _Masked(available, len(items))
         for chunk in _chunks(len(state), rows):
             h, u = state[chunk], moment[chunk]
@@ -163,12 +163,14 @@ class _SoftmaxLoss(torch.autograd.Function):
             masked.hide(logits, chunk)
             total += _to_gradient(logits, target[chunk], weight[chunk])
             d_state[chunk] = product(logits, items)
-            d_items += product_of_rows(logits, h)
+            # Summed as it lies in memory, which may be crosswise.
+            found = product_of_rows(logits, h)
+            d_items = found if d_items is None else d_items.add_(found)
             if len(bias) == 1:
                 d_bias += logits.sum(0)
             else:
                 d_bias.index_add_(0, u, logits)
-        ctx.save_for_backward(d_state, d_items, d_bias)
+        ctx.save_for_backward(d_state, torch.zeros_like(items) if d_items is None else d_items, d_bias)
         return total
 
     @staticmethod

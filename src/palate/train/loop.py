@@ -23,6 +23,7 @@ from palate.tokens import Batch, Catalogue
 from palate.train.compute import Operations, measured_peak
 from palate.train.config import PretrainConfig
 from palate.train.loader import made_ahead
+from palate.train.memory import keep_freed_memory
 from palate.train.optimizer import build_optimizer, learning_rate, load_optimizer_tensors, optimizer_tensors
 from palate.train.plan import BatchPlanner, EpochPlan
 from palate.train.report import Reporter, Start, Step
@@ -84,6 +85,7 @@ class Trainer:
     def run(self) -> TrainingState:
         """Train to the end, from wherever the state stands."""
         state, config = self.state, self._config
+        keep_freed_memory()
         plan = self._planner.epoch(state.epoch)
         peak = measured_peak()
         self._tell_start(plan, peak)
