@@ -106,7 +106,7 @@ class _Linear(torch.autograd.Function):
 
 
 def _dense(b: Tensor) -> Tensor:
-    """A matrix whose rows or columns follow each other without gaps; with others oneDNN takes a hundred times as long."""
+    """A matrix whose rows or columns follow each other without gaps; others take oneDNN a hundred times as long."""
     return b if b.is_contiguous() or b.T.is_contiguous() else b.contiguous()
 
 
