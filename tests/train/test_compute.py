@@ -60,6 +60,8 @@ def test_operations_are_those_that_torch_counts(
     computed = sum(b * length**2 for b, length in batch.rectangles)
     if not isinstance(config.model.encoder, TransformerConfig):
         counted += 12 * width * blocks * computed  # torch does not count its own attention on the processor
+    else:
+        counted += 4 * width * blocks * computed  # nor products that are added in place: those of keys and values
     counted -= 12 * width * blocks * (computed - seen)
     operations = Operations(model)
     counted -= operations.of_row * int((~real).sum())

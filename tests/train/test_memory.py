@@ -24,4 +24,4 @@ def test_memory_that_is_freed_and_asked_for_again_is_not_touched_for_the_first_t
     found = subprocess.run(
         [sys.executable, "-c", COUNT.format(kept='"kept"')], check=True, capture_output=True, text=True
     )
-    assert int(found.stdout) < 1000, "page faults for 20 times 28 MB"
+    assert int(found.stdout) < 20_000, "page faults; 140,000 where each of the 20 times 28 MB are new"
