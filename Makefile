@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 OUT ?= benchmarks/peer/metrics.json
 WORK ?= /tmp/palate-size
 
-.PHONY: demo test test-slow lint install bench-ml1m bench-movietweetings bench-peer bench-merging bench-windows bench-simulator bench-size bench-intents bench-time bench-cold bench-next bench-objective bench-cost clean
+.PHONY: demo test test-slow lint install bench-ml1m bench-movietweetings bench-peer bench-merging bench-windows bench-simulator bench-size bench-intents bench-time bench-cold bench-next bench-objective bench-cost bench-speed clean
 
 demo: $(INSTALLED)  ## The whole path on the simulated service: simulate, train, measure, show.
 	rm -rf palate-demo
@@ -65,6 +65,9 @@ bench-objective: $(INSTALLED)  ## Rewards and presentation bias, by the simulato
 
 bench-cost: $(INSTALLED)  ## What each part of the model costs in training.
 	$(BIN)/python benchmarks/cost/bench.py service --json benchmarks/cost/service.json
+
+bench-speed: $(INSTALLED)  ## Where the time of a training step goes, and the share of the machine's peak.
+	$(BIN)/python benchmarks/speed/bench.py --json benchmarks/speed/metrics.json
 
 bench-size: $(INSTALLED)  ## Logs of 1, 10 and 100 million events, stage by stage; WORK needs 40 GB.
 	$(BIN)/python benchmarks/size/bench.py --work $(WORK)

@@ -8,11 +8,13 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from palate.model.attention import biased_attention
 from palate.model.bias import PositionBias, TimeBias, gap_buckets
 from palate.model.config import TransformerConfig
+from palate.model.dropout import Dropout
+from palate.model.fused import RMSNorm, gated, swiglu
+from palate.model.product import ROWS, Linear, whole_rows
 from palate.tokens.batch import Batch, Rectangle
 
 
@@ -22,18 +24,19 @@ class Transformer(nn.Module):
     def __init__(self, config: TransformerConfig, *, context: int, has_time: bool) -> None:
         super().__init__()
         self.time_buckets = config.time_buckets if has_time else None
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config, context=context, has_time=has_time) for _ in range(config.blocks))
-        self.norm = nn.RMSNorm(config.width)
+        self.norm = RMSNorm(config.width)
 
     def forward(self, x: Float[Tensor, "T D"], batch: Batch) -> Float[Tensor, "T D"]:
         """Encode every row from the rows of its sequence up to itself."""
         gaps = self._gaps(batch)
-        x = self.dropout(x)
+        T = len(x)
+        x = self.dropout(whole_rows(x))
         for block in self.blocks:
             x = block(x, batch.rectangles, gaps)
         encoded: Tensor = self.norm(x)
-        return encoded
+        return encoded[:T]
 
     def _gaps(self, batch: Batch) -> list[Tensor] | None:
         """Buckets of the time gaps of each rectangle; computed once for all blocks."""
@@ -70,17 +73,17 @@ class Gated(nn.Module):
 
     def __init__(self, update: nn.Module, config: TransformerConfig) -> None:
         super().__init__()
-        self.norm = nn.RMSNorm(config.width)
-        self.gate = nn.Linear(config.width, config.width)
+        self.norm = RMSNorm(config.width)
+        self.gate = Linear(config.width, config.width)
         self.update = update
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         nn.init.zeros_(self.gate.weight)
         nn.init.ones_(self.gate.bias)
 
     def forward(self, x: Float[Tensor, "T D"], *context: object) -> Float[Tensor, "T D"]:
         """Update the state."""
-        updated: Tensor = self.dropout(self.update(self.norm(x), *context))
-        return torch.addcmul(x, torch.sigmoid(self.gate(x)), updated)
+        updated: Tensor = self.update(self.norm(x), *context)
+        return gated(x, updated, self.gate.weight, self.gate.bias, self.dropout.draw(updated))
 
 
 class Attention(nn.Module):
@@ -89,8 +92,8 @@ class Attention(nn.Module):
     def __init__(self, config: TransformerConfig, *, context: int, has_time: bool) -> None:
         super().__init__()
         self.heads = config.heads
-        self.project_in = nn.Linear(config.width, 3 * config.width, bias=False)
-        self.project_out = nn.Linear(config.width, config.width, bias=False)
+        self.project_in = Linear(config.width, 3 * config.width, bias=False)
+        self.project_out = Linear(config.width, config.width, bias=False)
         self.position = PositionBias(config.heads, context)
         self.time = TimeBias(config.heads, config.time_buckets) if has_time else None
 
@@ -101,18 +104,22 @@ class Attention(nn.Module):
         T, D = x.shape
         projected = self.project_in(x)
         attended, start = [], 0
+        sizes = [b * length for b, length in rectangles]
+        # Split, not sliced: the gradients of slices are as large as the whole, each.
+        parts = projected.split([*sizes, T - sum(sizes)])
         for number, (b, length) in enumerate(rectangles):
-            stop = start + b * length
             query, key, value = (
-                projected[start:stop].view(b, length, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
+                parts[number].view(b, length, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
             )
             bias = self.position(length)
             if self.time is not None and gaps is not None:
                 bias = bias + self.time(gaps[number])
             out = biased_attention(query, key, value, bias)
             attended.append(out.transpose(1, 2).reshape(b * length, D))
-            start = stop
-        assert start == T, f"rectangles hold {start} slots of {T}"
+            start += b * length
+        assert start <= T < start + ROWS, f"rectangles hold {start} slots of {T}"
+        if start < T:
+            attended.append(x.new_zeros(T - start, D))
         together: Tensor = self.project_out(attended[0] if len(attended) == 1 else torch.cat(attended))
         return together
 
@@ -123,11 +130,9 @@ class SwiGLU(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         inner = -(-int(config.width * config.expansion) // 16) * 16
-        self.project_in = nn.Linear(config.width, 2 * inner, bias=False)
-        self.project_out = nn.Linear(inner, config.width, bias=False)
+        self.project_in = Linear(config.width, 2 * inner, bias=False)
+        self.project_out = Linear(inner, config.width, bias=False)
 
     def forward(self, x: Float[Tensor, "T D"]) -> Float[Tensor, "T D"]:
         """Position by position."""
-        gate, linear = self.project_in(x).chunk(2, dim=-1)
-        out: Tensor = self.project_out(F.silu(gate) * linear)
-        return out
+        return swiglu(x, self.project_in.weight, self.project_out.weight)
