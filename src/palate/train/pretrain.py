@@ -17,6 +17,7 @@ from palate.errors import ConfigError, RunExistsError, UnfinishedRunError
 from palate.evaluate.evaluation import Evaluation
 from palate.evaluate.slices import training_popularity
 from palate.model import SequenceModel
+from palate.rank.members import later_events
 from palate.rank.model_scorer import ModelScorer
 from palate.runs import HeadFigure, Run, model_card, network, write_run
 from palate.tokens import Tokenizer, training_catalogue
@@ -152,12 +153,7 @@ def _with_heads(config: PretrainConfig, model: SequenceModel) -> PretrainConfig:
 
 def later_views(log: Log, tokenizer: Tokenizer) -> pl.DataFrame | None:
     """Events of all members after the training's last one, of whom validation holds some only; none without time."""
-    assert tokenizer.ages is not None, "a fitted tokenizer"
-    if not tokenizer.has_time:
-        return None
-    ages = tokenizer.ages
-    counted = pl.concat(ages.later(dataset.events) for dataset, _ in log.parts())
-    return counted.group_by(ITEM_ID, "bin").agg(pl.col("events").sum())
+    return later_events(lambda: (dataset for dataset, _ in log.parts()), tokenizer)
 
 
 def _seal(
