@@ -34,6 +34,7 @@ class SasRec(nn.Module):
         T = len(x)
         x = whole_rows(x)
         *before, last = self.blocks
+        assert isinstance(last, SasRecBlock)
         for block in before:
             x = block(x, batch.rectangles)
         if wanted is None:
