@@ -105,7 +105,8 @@ from pathlib import Path
 from palate.data import PreparedLog
 from palate.foundation import FoundationModel
 from palate.rank.batch import BatchConfig
-batch = FoundationModel.from_pretrained(sys.argv[1]).batch(PreparedLog.open(sys.argv[2]), BatchConfig(k=4, part_members=2))
+model = FoundationModel.from_pretrained(sys.argv[1])
+batch = model.batch(PreparedLog.open(sys.argv[2]), BatchConfig(k=4, part_members=2))
 batch.write(Path(sys.argv[3]), progress=lambda *_: time.sleep(0.3))
 """
 

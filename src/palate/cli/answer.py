@@ -18,7 +18,10 @@ def check_out(out: Path | None, data: Path, *, folder: bool = False) -> None:
     if out is None or (folder and not out.suffix):
         return
     if out.suffix not in (".parquet", ".csv"):
-        raise ConfigError(f"--out {out}: unknown ending", hint="use .parquet or .csv" + (", or no ending for a folder" if folder else ""))
+        raise ConfigError(
+            f"--out {out}: unknown ending",
+            hint="use .parquet or .csv" + (", or no ending for a folder" if folder else ""),
+        )
     if out.stem in get_args(TableName) and out.resolve().parent == data.resolve():
         raise ConfigError(f"--out {out}: is a table of {data}", hint="name another file")
 

@@ -27,7 +27,6 @@ from palate.data.table import Table
 from palate.data.times import moment_facts
 from palate.words import EVENT_ID, ITEM_ID, TIMESTAMP, USER_ID
 
-
 _HASHED_ROWS: Final = 1 << 20
 
 

@@ -25,6 +25,8 @@ from palate.tokens import Catalogue, Pack
 from palate.train.config import PretrainConfig
 from palate.train.resident import available_bytes, peak_bytes
 
+RESIDENT: Final = "in use before"
+MAPPED: Final = "log, as far as it is mapped"
 TRIALS: Final = 5
 """Steps that are timed, behind one that is not."""
 TRIAL_SECONDS: Final = 10.0
@@ -46,6 +48,12 @@ class Estimate(BaseModel):
     """One validation; 0 without."""
     seconds: float
     """All epochs with their validations."""
+
+    @property
+    def missing_bytes(self) -> int:
+        """What the machine would lack; what was resident before is no longer to be given."""
+        resident = self.memory[RESIDENT] + self.memory[MAPPED]
+        return 0 if self.available_bytes is None else max(self.peak_bytes - resident - self.available_bytes, 0)
 
 
 class Trial(NamedTuple):
@@ -114,11 +122,11 @@ def estimate(
     encoder = config.model.encoder
     inner = 4 * rows * round(2 * encoder.width * (encoder.expansion + 1)) + _pair_bytes(largest, config)
     memory = {
-        "in use before": resident,
+        RESIDENT: resident,
         "gradients": state_bytes,
         "optimizer": 2 * state_bytes,
         "best weights": state_bytes if validates else 0,
-        "log, as far as it is mapped": log_bytes,
+        MAPPED: log_bytes,
         "step: activations": activations,
         "step: backward": inner,
         "step: logits": logits,
