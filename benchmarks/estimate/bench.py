@@ -2,8 +2,8 @@
 
     make bench-estimate
 
-Each setting is trained by `palate pretrain` in a process of its own, which writes both into metrics.json. Peak memory is
-the most resident memory of the process until the end of training; time is that of all steps and validations.
+Each setting is trained by `palate pretrain` in a process of its own, which writes both into metrics.json. Peak memory
+is the most resident memory of the process until the end of training; time is that of all steps and validations.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ def few(folder: Path) -> Path:
     dataset = Dataset.from_folder(data_folder("ml-1m"))
     stop = dataset.member_starts[MEMBERS]
     dataset.events[:stop].write_parquet(folder / "events.parquet")
+    if dataset.items is not None:
+        dataset.items.write_parquet(folder / "items.parquet")
     dataset.schema.write(folder / "schema.yaml")
     return folder
 
@@ -64,7 +66,7 @@ def trained(data: Path, settings: dict[str, Any], work: Path) -> dict[str, Any]:
     (work / "settings.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     command = [sys.executable, "-m", "palate", "pretrain", data, "--out", work / "run"]
     command += ["--config", work / "settings.yaml", "--json"]
-    said = subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True).stdout
+    said = subprocess.run([str(word) for word in command], check=True, stdout=subprocess.PIPE, text=True).stdout
     found: dict[str, Any] = json.loads(said.splitlines()[-1])["training"]
     return found
 

@@ -19,9 +19,11 @@ from torch import Tensor
 from palate.data import Dataset, Role, run_starts
 from palate.model import ItemTables, SequenceModel
 from palate.rank.history import EarlierRows, Histories
+from palate.rank.threads import side_by_side
 from palate.tokens import (
     Asked,
     Catalogue,
+    Pack,
     Tokenizer,
     TokenStore,
     assemble,
@@ -270,8 +272,8 @@ class ModelScorer:
         ascending = rows[order]
         windows, window_of_query = query_windows(ascending, store.begin[ascending], self._context)
         first = np.searchsorted(window_of_query, np.arange(windows.number + 1))
-        begin_slot = np.empty(windows.number, dtype=np.int64)
-        for pack in pack_in_order(windows.lengths, BATCH_TOKENS):
+
+        def answered(pack: Pack) -> Answered:
             batch, _ = assemble(
                 store,
                 windows,
@@ -283,13 +285,14 @@ class ModelScorer:
                 [rectangle.length for rectangle in pack.rectangles],
                 [rectangle.sequences for rectangle in pack.rectangles],
             )
-            begin_slot[pack.windows] = np.cumsum(heights) - heights
             asked = np.concatenate([np.arange(first[window], first[window + 1]) for window in pack.windows])
-            window = window_of_query[asked]
-            slots = begin_slot[window] + ascending[asked] - windows.start[window]
-            wanted = torch.from_numpy(slots)
-            state = self._model(batch, self._catalogue, tables, wanted)
-            yield Answered(torch.from_numpy(order[asked]), state, batch.query_time[wanted])
+            begin = np.repeat(np.cumsum(heights) - heights, np.diff(first)[pack.windows])
+            wanted = torch.from_numpy(begin + ascending[asked] - windows.start[window_of_query[asked]])
+            with torch.inference_mode():
+                state = self._model(batch, self._catalogue, tables, wanted)
+            return Answered(torch.from_numpy(order[asked]), state, batch.query_time[wanted])
+
+        yield from side_by_side(answered, list(pack_in_order(windows.lengths, BATCH_TOKENS)))
 
 
 @contextmanager
