@@ -152,12 +152,17 @@ def main() -> None:
         )
         for name in processes
     }
-    print(f"{'':24}{'members/s':>10}{'× peer':>8}{'peak MiB':>10}")
+    # Busy seconds depend less on what else the machine does.
+    busy = {name: statistics.median(each[name]["processor_seconds"] for each in rounds) for name in rates}
+    print(f"{'':24}{'members/s':>10}{'× peer':>8}{'busy s':>8}{'× peer':>8}{'peak MiB':>10}")
     for name, rate in rates.items():
-        print(f"{name:24}{rate:10,.0f}{ratios.get(name, 1.0):8.2f}{memory[name]:10,.0f}")
+        ratio = ratios.get(name, 1.0)
+        print(
+            f"{name:24}{rate:10,.0f}{ratio:8.2f}{busy[name]:8.1f}{busy['peer'] / busy[name]:8.2f}{memory[name]:10,.0f}"
+        )
     if arguments.json is not None:
-        figures = {"members_per_second": rates, "ratio": ratios, "peak_mib": memory, "k": K}
-        figures |= {"settings": {"width": WIDTH, "context": CONTEXT, "blocks": BLOCKS, "heads": HEADS}}
+        figures = {"members_per_second": rates, "ratio": ratios, "processor_seconds": busy, "peak_mib": memory}
+        figures |= {"settings": {"width": WIDTH, "context": CONTEXT, "blocks": BLOCKS, "heads": HEADS, "k": K}}
         figures |= {"threads": torch.get_num_threads(), "rounds": rounds}
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 

@@ -140,6 +140,7 @@ class Trainer:
         """What the whole training will take; tried out, so before `restore` and `run`. For the arguments see
         `palate.train.estimate.estimate`."""
         packs, config = self._planner.epoch(0), self._config
+        keep_freed_memory()  # as `run` does: it changes what a step takes
         self._learner.train()
 
         def step(number: int) -> None:

@@ -60,8 +60,8 @@ class Learner:
             self._loss = DistributedDataParallel(self._loss, broadcast_buffers=False)
         if processes.world > 1:
             # What the tower draws concerns items, which all processes share; the rest concerns rows, which they don't.
-            self.trained.tower.register_forward_pre_hook(lambda *_: _seed(self._seeds[0]))
-            self.trained.tower.register_forward_hook(lambda *_: _seed(self._seeds[1]))
+            self.trained.tower.register_forward_pre_hook(lambda tower, _: _seed(tower, self._seeds[0]))
+            self.trained.tower.register_forward_hook(lambda tower, *_: _seed(tower, self._seeds[1]))
 
     def loss(self, batch: Batch, catalogue: Catalogue, objective: ObjectiveConfig, *, seed: int) -> Losses:
         """The losses of this process's share of a step; ``seed`` is that of the step."""
@@ -84,7 +84,7 @@ class Learner:
         """All weights, whole, in every process; ``model`` has them then too. All processes have to ask."""
         if self._sharded:
             whole = {name: _whole(parameter.detach()) for name, parameter in self.trained.named_parameters()}
-            self.model.load_state_dict(whole)
+            self.model.load_state_dict({**self.model.state_dict(), **whole})
         return self.model.state_dict()
 
     def load(self, weights: dict[str, Tensor]) -> None:
@@ -117,8 +117,9 @@ def check_sharded(processes: Processes, *, sharded: bool) -> None:
         )
 
 
-def _seed(seed: int) -> None:
-    torch.manual_seed(seed)
+def _seed(tower: nn.Module, seed: int) -> None:
+    if tower.training:
+        torch.manual_seed(seed)
 
 
 def _whole(tensor: Tensor) -> Tensor:
