@@ -57,7 +57,7 @@ class Learner:
         elif processes.world > 1:
             from torch.nn.parallel import DistributedDataParallel
 
-            self._loss = DistributedDataParallel(self._loss, broadcast_buffers=False)
+            self._loss = DistributedDataParallel(self._loss)
         if processes.world > 1:
             # What the tower draws concerns items, which all processes share; the rest concerns rows, which they don't.
             self.trained.tower.register_forward_pre_hook(lambda tower, _: _seed(tower, self._seeds[0]))
