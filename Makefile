@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 OUT ?= benchmarks/peer/metrics.json
 WORK ?= /tmp/palate-size
 
-.PHONY: demo test test-slow lint install bench-ml1m bench-movietweetings bench-peer bench-merging bench-windows bench-simulator bench-size bench-intents bench-time bench-cold bench-next bench-objective bench-cost bench-speed clean
+.PHONY: demo test test-slow lint install bench-ml1m bench-movietweetings bench-peer bench-merging bench-windows bench-simulator bench-size bench-intents bench-time bench-cold bench-next bench-objective bench-cost bench-speed bench-batch bench-estimate bench-processes clean
 
 demo: $(INSTALLED)  ## The whole path on the simulated service: simulate, train, measure, show.
 	rm -rf palate-demo
@@ -71,6 +71,16 @@ bench-speed: $(INSTALLED)  ## Where the time of a training step goes, and the sh
 
 bench-size: $(INSTALLED)  ## Logs of 1, 10 and 100 million events, stage by stage; WORK needs 40 GB.
 	$(BIN)/python benchmarks/size/bench.py --work $(WORK)
+
+bench-batch: $(INSTALLED)  ## Recommending for all members of ML-1M beside RecTools.
+	benchmarks/peer/setup.sh
+	$(BIN)/python benchmarks/batch/bench.py --json benchmarks/batch/metrics.json
+
+bench-estimate: $(INSTALLED)  ## Memory and time of trainings, estimated and as they turned out.
+	$(BIN)/python benchmarks/estimate/bench.py --json benchmarks/estimate/metrics.json
+
+bench-processes: $(INSTALLED)  ## Losses, weights, memory and time with one and two processes.
+	$(BIN)/python benchmarks/processes/bench.py --json benchmarks/processes/metrics.json
 
 install: $(INSTALLED)
 

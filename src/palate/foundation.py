@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 import polars as pl
 
-from palate.data import Dataset, Schema, present_queries
+from palate.data import Dataset, PreparedLog, Schema, present_queries
+from palate.data.fit import same_schema
 from palate.errors import RunExistsError
 from palate.rank.ahead_scorer import AheadScorer
+from palate.rank.batch import BatchConfig, BatchRecommender
 from palate.rank.explain import explain
 from palate.rank.explanation import Explanation
+from palate.rank.members import Members, MembersInMemory, MembersInParts, SomeMembers
 from palate.rank.model_scorer import ModelScorer
 from palate.rank.predictions import head_names, predict
 from palate.rank.recommend import Progress, recommend
@@ -83,6 +87,26 @@ class FoundationModel:
         return table.join(queries.select("query", "user_id"), on="query", maintain_order="left").select(
             "user_id", "rank", "item_id", "score"
         )
+
+    def batch(
+        self,
+        data: Dataset | PreparedLog,
+        config: BatchConfig | None = None,
+        *,
+        user_ids: Sequence[int | str] | None = None,
+    ) -> BatchRecommender:
+        """Recommendations for all members of ``data``, or for some, piece by piece in bounded memory.
+
+        ``model.batch(log).write("picks.parquet")`` can be killed and started again at any moment. Raises
+        `UnknownMemberError` for members without events, `SchemaError` for a log prepared under another schema.
+        """
+        log: Members
+        if isinstance(data, Dataset):
+            log = MembersInMemory(data, user_ids)
+        else:
+            fitting = replace(data, schema=same_schema(data.schema, self.schema, data.folder))
+            log = MembersInParts(fitting) if user_ids is None else SomeMembers(fitting, user_ids)
+        return BatchRecommender(self.run, log, config or BatchConfig())
 
     def predict(
         self,

@@ -12,12 +12,16 @@ from palate.data.table import TableName
 from palate.errors import ConfigError
 
 
-def check_out(out: Path | None, data: Path) -> None:
-    """Refuse a file whose ending says nothing, or that is a table of the data folder."""
-    if out is None:
+def check_out(out: Path | None, data: Path, *, folder: bool = False) -> None:
+    """Refuse a file whose ending says nothing, or that is a table of the data folder; without ending it is a
+    ``folder``, where that is possible."""
+    if out is None or (folder and not out.suffix):
         return
     if out.suffix not in (".parquet", ".csv"):
-        raise ConfigError(f"--out {out}: unknown ending", hint="use .parquet or .csv")
+        raise ConfigError(
+            f"--out {out}: unknown ending",
+            hint="use .parquet or .csv" + (", or no ending for a folder" if folder else ""),
+        )
     if out.stem in get_args(TableName) and out.resolve().parent == data.resolve():
         raise ConfigError(f"--out {out}: is a table of {data}", hint="name another file")
 

@@ -25,25 +25,43 @@ def pretrain_command(
         str | None, typer.Option(help="temporal, leave_one_out or none; otherwise the schema's.", metavar="KIND")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was cut off.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what memory and time it would take, and leave nothing behind.")
+    ] = False,
+    sharded: Annotated[
+        bool,
+        typer.Option("--sharded", help="Under torchrun: share out the weights too (FSDP2) instead of copying them."),
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop where a repair of the data would be needed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Train a model, choose its weights on the validation part, and seal them in a run folder.
 
-    DATA may also be a log that `palate data prepare` made: it need not fit into memory.
+    DATA may also be a log that `palate data prepare` made: it need not fit into memory. Several processes share the
+    work where torchrun starts them: torchrun --nproc-per-node 2 -m palate pretrain my-data --out runs/first
 
     Example: palate pretrain my-data --out runs/first
     """
-    from palate.terminal.progress import TerminalReporter, duration
-    from palate.train import PretrainConfig, pretrain
+    from palate.terminal.progress import TerminalReporter, duration, estimate_lines
+    from palate.train import PretrainConfig, estimate_training, pretrain
+    from palate.train.processes import processes
 
-    messages = Console(stderr=True)
     settings = PretrainConfig() if config is None else PretrainConfig.from_yaml(config)
     changes = {name: value for name, value in (("epochs", epochs), ("seed", seed)) if value is not None}
     settings = settings.model_copy(update=changes)
-    log = open_log(data, split, strict=strict, messages=messages)
-    with TerminalReporter(messages) as reporter:
-        run = pretrain(log, out, settings, resume=resume, reporters=[reporter])
+    with processes() as joined:
+        messages = Console(stderr=True, quiet=not joined.writes)
+        log = open_log(data, split, strict=strict, messages=messages)
+        if dry_run:
+            found = estimate_training(log, out, settings, processes=joined, sharded=sharded)
+            if joined.writes:
+                typer.echo(found.model_dump_json() if as_json else "\n".join(estimate_lines(found)))
+            return
+        with TerminalReporter(messages) as reporter:
+            reporters = [reporter] if joined.writes else []
+            run = pretrain(log, out, settings, resume=resume, reporters=reporters, processes=joined, sharded=sharded)
+    if not joined.writes:
+        return
     metrics = json.loads((run.folder / "metrics.json").read_text(encoding="utf-8"))
     if as_json:
         typer.echo(json.dumps({"run": str(run.folder), **metrics}))

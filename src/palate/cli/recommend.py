@@ -13,15 +13,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from palate.cli.answer import check_out, milliseconds, write_table
-from palate.cli.source import read_for
-from palate.rank.titles import with_titles
-from palate.words import RANK, SCORE, USER_ID
+from palate.cli.answer import check_out, milliseconds
+from palate.cli.source import read_or_open
+from palate.words import RANK, SCORE
 
 
 def recommend_command(
     run: Annotated[Path, typer.Argument(help="Folder of a run.")],
-    data: Annotated[Path, typer.Argument(help="Folder with events up to now.")],
+    data: Annotated[Path, typer.Argument(help="Folder with events up to now, or a prepared log.")],
     user: Annotated[
         list[str] | None, typer.Option(metavar="ID", help="A member; may be repeated. All members without it.")
     ] = None,
@@ -32,32 +31,46 @@ def recommend_command(
     horizon: Annotated[
         int, typer.Option(min=1, metavar="N", help="Best for the next N targets together; the run must look so far.")
     ] = 1,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write Parquet or CSV, by the ending.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write Parquet or CSV, by the ending; without ending a folder of Parquet."),
+    ] = None,
+    part_members: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Members of a part; what is written goes on behind the last one.")
+    ] = 8192,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """The best items for each member next: available, and not seen where the schema says so.
 
+    With --out the work may be killed at any moment: the same command goes on, and ends with the same bytes.
+
     Example: palate recommend runs/first my-data --user m00031 -k 5
     """
     from palate.foundation import FoundationModel
+    from palate.rank.batch import BatchConfig
     from palate.terminal.progress import RankingProgress
 
     messages = Console(stderr=True)
-    check_out(out, data)
+    check_out(out, data, folder=True)
     with messages.status("reading"):
         model = FoundationModel.from_pretrained(run)
-        dataset = read_for(run, model.schema, data)
-    with RankingProgress(messages) as progress:
-        table = model.recommend(
-            dataset, k=k, horizon=horizon, user_ids=user or None, at=milliseconds(at), progress=progress
-        )
-    table = with_titles(table, dataset)
+        config = BatchConfig(k=k, horizon=horizon, at=milliseconds(at), part_members=part_members)
+        batch = model.batch(read_or_open(run, model.schema, data), config, user_ids=user or None)
     if out is not None:
-        write_table(table, out)
+        with RankingProgress(messages) as progress:
+            done = batch.write(out, progress=progress)
+        if done.resumed_parts:
+            resumed = f"gone on behind {done.resumed_parts:,} of {done.parts:,} parts"
+            messages.print(f"{out}: {resumed}", markup=False, highlight=False, soft_wrap=True)
+        if as_json:
+            typer.echo(done.model_dump_json())
+        else:
+            typer.echo(f"{out}: {done.recommendations:,} recommendations for {done.members:,} members")
+        return
+    with RankingProgress(messages) as progress:
+        table = pl.concat(batch.tables(progress=progress))
     if as_json:
         typer.echo(json.dumps({"recommendations": table.to_dicts()}, ensure_ascii=False))
-    elif out is not None:
-        typer.echo(f"{out}: {table.height:,} recommendations for {table[USER_ID].n_unique():,} members")
     elif sys.stdout.isatty():
         Console().print(_shown(table, digits=3 if horizon == 1 else 4))
     else:

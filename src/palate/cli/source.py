@@ -46,6 +46,11 @@ def read_for(run: Path, schema: Schema, data: Path) -> Dataset:
         ) from error
 
 
+def read_or_open(run: Path, schema: Schema, data: Path) -> Dataset | PreparedLog:
+    """A data folder, read as `read_for` does; or a prepared log, opened."""
+    return PreparedLog.open(data) if PreparedLog.is_there(data) else read_for(run, schema, data)
+
+
 def _with_kind(rule: SplitRule, kind: str | None) -> SplitRule:
     """The schema's rule with another kind; its shares stay."""
     return rule if kind is None else rule.model_copy(update={"kind": kind})

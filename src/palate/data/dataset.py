@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,8 @@ from palate.data.schema import Schema
 from palate.data.table import Table
 from palate.data.times import moment_facts
 from palate.words import EVENT_ID, ITEM_ID, TIMESTAMP, USER_ID
+
+_HASHED_ROWS: Final = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +79,17 @@ class Dataset:
     def member_starts(self) -> npt.NDArray[np.int64]:
         """Row of each member's first event, ``[members]``, ascending."""
         return np.flatnonzero(_changes(self.events[USER_ID]))
+
+    def digest(self) -> str:
+        """A hash of the tables and of what the schema says of them; the same with the same version of Polars."""
+        digest = hashlib.sha256(f"{pl.__version__} {self.schema.to_yaml()}".encode())
+        for table in (self.events, self.items, self.users):
+            if table is not None:
+                digest.update(repr(table.schema).encode())
+                for start in range(0, table.height, _HASHED_ROWS):
+                    rows = table[start : start + _HASHED_ROWS]
+                    digest.update(rows.hash_rows(seed=0).to_numpy().data)
+        return digest.hexdigest()
 
     def with_split(self, rule: SplitRule) -> Self:
         """The same data under another split rule."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, get_args
 
 from palate.data.infer import FIXED, UNUSABLE_IN_EVENTS
@@ -20,7 +20,7 @@ POSSIBLE_ROLES: Final[dict[TableName, tuple[Role, ...]]] = {
 
 
 def check_schema(schema: Schema, tables: Iterable[Table], source: str) -> None:
-    """Raise a `SchemaError` that lists everything in ``schema`` that the tables contradict."""
+    """Raise a `SchemaError` that lists what in ``schema`` the tables contradict."""
     given = {table.name: table for table in tables}
     problems: list[str] = []
     for name in get_args(TableName):
@@ -33,7 +33,33 @@ def check_schema(schema: Schema, tables: Iterable[Table], source: str) -> None:
             near = nearest(name, [each for each in given["events"].frame.columns if each != ROW])
             problems.append(f"least_values.{name}: no such column of events; {near}")
     if problems:
-        raise SchemaError(f"{source}: " + "; ".join(problems), hint="correct the schema, or leave the lines out")
+        raise SchemaError(f"{source}: {listed(problems)}", hint="correct the schema, or leave the lines out")
+
+
+def listed(problems: Sequence[str], most: int = 3) -> str:
+    """The first problems, and how many more there are: whoever gave the wrong file needs no list of all columns."""
+    more = len(problems) - most
+    return "; ".join(problems[:most]) + (f"; and {more} more" if more > 0 else "")
+
+
+def same_schema(given: Schema, wanted: Schema, source: object) -> Schema:
+    """The schema ``wanted``, under which a log can be read that was prepared under ``given``: they differ in the split,
+    in what counts as seen and in columns that ``wanted`` has no use for, at most. Raises `SchemaError` otherwise."""
+    differing = [
+        f"{table}.{name}"
+        for table in get_args(TableName)
+        for name, column in wanted.columns(table).items()
+        if column.role != Role.IGNORE and given.columns(table).get(name) != column
+    ]
+    free = {"split", "seen_items", *get_args(TableName)}
+    there, here = given.model_dump(exclude=free), wanted.model_dump(exclude=free)
+    differing += [name for name in here if there[name] != here[name]]
+    if differing:
+        raise SchemaError(
+            f"{source} was prepared under another schema than the run's, see {listed(differing)}",
+            hint="put the run's schema.yaml into the data folder, and prepare it again",
+        )
+    return wanted
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -80,11 +80,13 @@ class SequenceModel(nn.Module):
         self.presentation = presentation
         self.logit_bytes = logit_bytes
 
-    def forward(self, batch: Batch, catalogue: Catalogue, tables: ItemTables) -> Float[Tensor, "T D"]:
-        """The state of every row, before its intents; in padding it has no meaning."""
+    def forward(
+        self, batch: Batch, catalogue: Catalogue, tables: ItemTables, wanted: Int64[Tensor, "n"] | None = None
+    ) -> Float[Tensor, "_ D"]:
+        """The state of every row before its intents, or of ``wanted`` ones, ascending; not of padding."""
         batch = batch if self.hide is None else self.hide(batch)
         items = self.tower.inputs(tables, catalogue, batch.ids[:, 0], batch.key_time)
-        state: Tensor = self.encode(self.embed(batch, items), batch)
+        state: Tensor = self.encode(self.embed(batch, items), batch, wanted)
         return state
 
     def loss(self, batch: Batch, catalogue: Catalogue, objective: ObjectiveConfig) -> Losses:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -22,16 +22,29 @@ class SasRec(nn.Module):
         self.blocks = nn.ModuleList(SasRecBlock(config) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.width)
 
-    def forward(self, x: Float[Tensor, "T D"], batch: Batch) -> Float[Tensor, "T D"]:
-        """Encode every row from the rows of its sequence up to itself."""
+    def forward(
+        self, x: Float[Tensor, "T D"], batch: Batch, wanted: Int64[Tensor, "n"] | None = None
+    ) -> Float[Tensor, "_ D"]:
+        """Encode every row from the rows of its sequence up to itself; of all rows, or of ``wanted`` ones, ascending.
+
+        Where one row of each sequence is wanted, the last block is worked out for these alone.
+        """
         place = torch.cat([torch.arange(length, device=x.device).repeat(b) for b, length in batch.rectangles])
         x = x + F.embedding(place, self.positions)
         T = len(x)
         x = whole_rows(x)
-        for block in self.blocks:
+        *before, last = self.blocks
+        assert isinstance(last, SasRecBlock)
+        for block in before:
             x = block(x, batch.rectangles)
+        if wanted is None:
+            x = last(x, batch.rectangles)[:T]
+        elif len(wanted) > sum(b for b, _ in batch.rectangles):
+            x = last(x, batch.rectangles)[wanted]
+        else:
+            x = last.at(x, batch.rectangles, wanted)
         encoded: Tensor = self.norm(x)
-        return encoded[:T]
+        return encoded
 
 
 class SasRecBlock(nn.Module):
@@ -55,6 +68,35 @@ class SasRecBlock(nn.Module):
         x = x + self.dropout(self._attend(self.norm_attention(x), rectangles))
         updated: Tensor = x + self.dropout(self.network(self.norm_network(x)))
         return updated
+
+    def at(
+        self, x: Float[Tensor, "T D"], rectangles: tuple[Rectangle, ...], rows: Int64[Tensor, "n"]
+    ) -> Float[Tensor, "n D"]:
+        """`forward` at some rows, ascending: the others are only looked at."""
+        x, normed = x[rows], self.norm_attention(x)
+        x = x + self.dropout(self._attend_at(normed, rectangles, rows))
+        updated: Tensor = x + self.dropout(self.network(self.norm_network(x)))
+        return updated
+
+    def _attend_at(self, x: Tensor, rectangles: tuple[Rectangle, ...], rows: Tensor) -> Tensor:
+        D, E = x.shape[1], x.shape[1] // self.heads
+        weight, bias = self.project_in.weight, self.project_in.bias
+        query = F.linear(x[rows], weight[:D], bias[:D]).view(-1, self.heads, 1, E)
+        projected = F.linear(x, weight[D:], bias[D:])
+        attended, start = [], 0
+        for b, length in rectangles:
+            stop = start + b * length
+            low, high = torch.searchsorted(rows, torch.tensor([start, stop], device=rows.device)).tolist()
+            sequence, place = (rows[low:high] - start) // length, (rows[low:high] - start) % length
+            both = projected[start:stop].view(b, length, 2, self.heads, E).permute(2, 0, 3, 1, 4)
+            if high - low != b or not torch.equal(sequence, torch.arange(b, device=rows.device)):
+                both = both[:, sequence]
+            seen = torch.arange(length, device=rows.device) <= place[:, None]
+            out = F.scaled_dot_product_attention(query[low:high], both[0], both[1], attn_mask=seen[:, None, None])
+            attended.append(out.reshape(high - low, D))
+            start = stop
+        together: Tensor = self.project_out(torch.cat(attended))
+        return together
 
     def _attend(self, x: Float[Tensor, "T D"], rectangles: tuple[Rectangle, ...]) -> Float[Tensor, "T D"]:
         T, D = x.shape

@@ -6,7 +6,7 @@ Each sub-layer updates the state as x + σ(W x) · f(norm x): the gate can close
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from palate.model.attention import biased_attention
@@ -28,15 +28,17 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(Block(config, context=context, has_time=has_time) for _ in range(config.blocks))
         self.norm = RMSNorm(config.width)
 
-    def forward(self, x: Float[Tensor, "T D"], batch: Batch) -> Float[Tensor, "T D"]:
-        """Encode every row from the rows of its sequence up to itself."""
+    def forward(
+        self, x: Float[Tensor, "T D"], batch: Batch, wanted: Int64[Tensor, "n"] | None = None
+    ) -> Float[Tensor, "_ D"]:
+        """Encode every row from the rows of its sequence up to itself; of all rows, or of ``wanted`` ones."""
         gaps = self._gaps(batch)
         T = len(x)
         x = self.dropout(whole_rows(x))
         for block in self.blocks:
             x = block(x, batch.rectangles, gaps)
-        encoded: Tensor = self.norm(x)
-        return encoded[:T]
+        encoded: Tensor = self.norm(x[:T] if wanted is None else x[wanted])
+        return encoded
 
     def _gaps(self, batch: Batch) -> list[Tensor] | None:
         """Buckets of the time gaps of each rectangle; computed once for all blocks."""

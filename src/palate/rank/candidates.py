@@ -9,6 +9,7 @@ Events of input-only types make nothing seen: who has watched the trailer may st
 
 from __future__ import annotations
 
+import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -56,12 +57,22 @@ class Candidates:
 
     def __init__(self, dataset: Dataset, catalogue: pl.Series) -> None:
         self.catalogue = catalogue
-        self._histories = Histories(dataset)
-        self._seen_columns = np.where(_makes_seen(dataset), codes(dataset.events[ITEM_ID], catalogue), -1)
-        self._excludes = bool((self._seen_columns >= 0).any())
+        self._look_at(dataset)
         self._has_time = dataset.has_time
         self._from, self._until = _availability(dataset, catalogue)
         self._ends = bool((self._until < _NEVER).any())
+
+    def of_members(self, part: Dataset) -> Candidates:
+        """The same for some members of the log, whole: when items are there stays what the whole log says."""
+        other = copy.copy(self)
+        other._look_at(part)
+        return other
+
+    def _look_at(self, dataset: Dataset) -> None:
+        """Find out who has had what."""
+        self._histories = Histories(dataset)
+        self._seen_columns = np.where(_makes_seen(dataset), codes(dataset.events[ITEM_ID], self.catalogue), -1)
+        self._excludes = bool((self._seen_columns >= 0).any())
 
     def mask(self, queries: pl.DataFrame) -> Bool[Tensor, "Q V"]:
         """True where item v is available at the moment of query q and not seen by its member before it.

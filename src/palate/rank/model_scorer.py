@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -17,9 +19,11 @@ from torch import Tensor
 from palate.data import Dataset, Role, run_starts
 from palate.model import ItemTables, SequenceModel
 from palate.rank.history import EarlierRows, Histories
+from palate.rank.threads import side_by_side
 from palate.tokens import (
     Asked,
     Catalogue,
+    Pack,
     Tokenizer,
     TokenStore,
     assemble,
@@ -44,6 +48,19 @@ class Answered(NamedTuple):
     """Milliseconds; 0 without time."""
 
 
+class States(NamedTuple):
+    """Where the encoder leaves all queries of a table, in their order."""
+
+    state: Float[Tensor, "Q D"]
+    """Before intents."""
+    moment: Int64[Tensor, "Q"]
+    """Milliseconds; 0 without time."""
+
+    def rows(self, first: int, last: int) -> States:
+        """Those of the queries ``[first, last)``."""
+        return States(self.state[first:last], self.moment[first:last])
+
+
 class ModelScorer:
     """Scores queries of one dataset; the model is put into evaluation mode for as long as it scores."""
 
@@ -64,7 +81,12 @@ class ModelScorer:
         the dataset holds some of the members only, ``later`` are the counts of all (`palate.tokens.ages.Ages.later`).
         """
         self._model = model
-        self._tokenizer = tokenizer.with_items(dataset) if model.tower.metadata is not None else tokenizer
+        if model.tower.metadata is not None:
+            tokenizer = tokenizer.with_items(dataset)
+        elif model.intents is None:
+            # Nobody reads metadata, and texts take long to encode.
+            tokenizer = replace(tokenizer, metadata=None)
+        self._tokenizer = tokenizer
         self._dataset = dataset
         self._context = context
         self._given_store = None if self._tokenizer.added else store
@@ -106,14 +128,38 @@ class ModelScorer:
         """What came before each query."""
         return self._histories
 
+    def of_members(self, part: Dataset) -> ModelScorer:
+        """The same for some members of the log, whole: what is known of the items stays that of the whole log."""
+        other = copy.copy(self)
+        for made in ("store", "_run_starts"):
+            other.__dict__.pop(made, None)
+        other._dataset, other._given_store, other._histories = part, None, Histories(part)
+        return other
+
     def score(self, queries: pl.DataFrame) -> Float[Tensor, "Q V"]:
         """The model's scores; a query at an event's row knows its request-time fields, and nothing after them."""
-        scores = torch.empty(len(queries), len(self.catalogue))
+        tables = self.tables()
+        return self.scored(queries, self.states(queries, tables), tables)
+
+    def tables(self) -> ItemTables:
+        """What the tower makes of `described`, with the weights as they are now."""
         with evaluating(self._model):
-            tables = self._model.tower(self._catalogue)
+            made: ItemTables = self._model.tower(self._catalogue)
+            return made
+
+    def states(self, queries: pl.DataFrame, tables: ItemTables) -> States:
+        """The states of all queries, from the weights that made the ``tables``."""
+        width = tables.id.shape[1]
+        with evaluating(self._model):
+            found = States(torch.empty(len(queries), width), torch.zeros(len(queries), dtype=torch.int64))
             for places, state, moment in self.answered(queries, tables):
-                scores[places] = self._model.scores(self.joined(state), self._catalogue, tables, moment).float()
-        return scores
+                found.state[places], found.moment[places] = state.float(), moment
+        return found
+
+    def scored(self, queries: pl.DataFrame, states: States, tables: ItemTables) -> Float[Tensor, "Q V"]:
+        """The scores of the queries that have these states."""
+        with evaluating(self._model):
+            return self._model.scores(self.joined(states.state), self._catalogue, tables, states.moment).float()
 
     def answered(
         self, queries: pl.DataFrame, tables: ItemTables, earlier: EarlierRows | None = None
@@ -225,8 +271,9 @@ class ModelScorer:
         order = np.argsort(rows, kind="stable")
         ascending = rows[order]
         windows, window_of_query = query_windows(ascending, store.begin[ascending], self._context)
-        begin_slot = np.empty(windows.number, dtype=np.int64)
-        for pack in pack_in_order(windows.lengths, BATCH_TOKENS):
+        first = np.searchsorted(window_of_query, np.arange(windows.number + 1))
+
+        def answered(pack: Pack) -> Answered:
             batch, _ = assemble(
                 store,
                 windows,
@@ -238,12 +285,14 @@ class ModelScorer:
                 [rectangle.length for rectangle in pack.rectangles],
                 [rectangle.sequences for rectangle in pack.rectangles],
             )
-            begin_slot[pack.windows] = np.cumsum(heights) - heights
-            asked = np.flatnonzero(np.isin(window_of_query, pack.windows))
-            window = window_of_query[asked]
-            slots = torch.from_numpy(begin_slot[window] + ascending[asked] - windows.start[window])
-            state = self._model(batch, self._catalogue, tables)[slots]
-            yield Answered(torch.from_numpy(order[asked]), state, batch.query_time[slots])
+            asked = np.concatenate([np.arange(first[window], first[window + 1]) for window in pack.windows])
+            begin = np.repeat(np.cumsum(heights) - heights, np.diff(first)[pack.windows])
+            wanted = torch.from_numpy(begin + ascending[asked] - windows.start[window_of_query[asked]])
+            with torch.inference_mode():
+                state = self._model(batch, self._catalogue, tables, wanted)
+            return Answered(torch.from_numpy(order[asked]), state, batch.query_time[wanted])
+
+        yield from side_by_side(answered, list(pack_in_order(windows.lengths, BATCH_TOKENS)))
 
 
 @contextmanager

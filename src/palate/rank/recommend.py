@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Final
 
 import numpy as np
 import polars as pl
+from jaxtyping import Float
+from torch import Tensor
 
 from palate.data.dataset import Dataset
 from palate.errors import ConfigError
 from palate.rank.candidates import Candidates
 from palate.rank.catalogue import tie_break
 from palate.rank.scorer import Scorer
+from palate.rank.state_scorer import StateScorer
 from palate.rank.topk import top_k
 from palate.words import ITEM_ID, QUERY, RANK, SCORE
+
+SCORE_BYTES: Final = 32 << 20
+"""Scores that are held at a time, where states can be had without them: several such blocks fit into memory, and
+they are large enough for the product to run at full speed."""
 
 Progress = Callable[[int, int], None]
 """Called after each block with the queries done and the queries in all."""
@@ -51,18 +59,36 @@ def recommend(
     places: list[np.ndarray] = []
     counts: list[np.ndarray] = []
     scores: list[np.ndarray] = []
-    for start in range(0, len(asked), batch):
-        block = asked[start : start + batch]
-        found = top_k(scorer.score(block), candidates.mask(block), ties, k)
+    done = 0
+    for block, block_scores in _blocks(scorer, asked, batch):
+        found = top_k(block_scores, candidates.mask(block), ties, k)
         valid = found.valid.numpy()
         counts.append(valid.sum(axis=1))
         places.append(found.indices.numpy()[valid])
         scores.append(found.scores.numpy()[valid])
+        done += len(block)
         if progress is not None:
-            progress(min(start + batch, len(asked)), len(asked))
+            progress(done, len(asked))
     return _table(
         asked[QUERY], catalogue, _joined(counts, np.int64), _joined(places, np.int64), _joined(scores, np.float32)
     )
+
+
+def _blocks(scorer: Scorer, asked: pl.DataFrame, batch: int) -> Iterator[tuple[pl.DataFrame, Float[Tensor, "Q V"]]]:
+    """The queries in order with their scores, some at a time; at most ``batch`` of them are encoded together."""
+    if not isinstance(scorer, StateScorer):
+        for start in range(0, len(asked), batch):
+            block = asked[start : start + batch]
+            yield block, scorer.score(block)
+        return
+    rows = max(SCORE_BYTES // (4 * max(len(scorer.catalogue), 1)), 1)
+    tables = scorer.tables()
+    for start in range(0, len(asked), batch):
+        encoded = asked[start : start + batch]
+        states = scorer.states(encoded, tables)
+        for first in range(0, len(encoded), rows):
+            block = encoded[first : first + rows]
+            yield block, scorer.scored(block, states.rows(first, first + rows), tables)
 
 
 def _joined(parts: list[np.ndarray], dtype: type[np.generic]) -> np.ndarray:

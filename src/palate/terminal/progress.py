@@ -9,6 +9,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from palate.train.estimate import Estimate
 from palate.train.report import Start, Step
 from palate.train.state import TrainingState, Validation
 
@@ -30,6 +31,7 @@ class TerminalReporter:
         )
         self._task: TaskID | None = None
         self._epochs = 0
+        self._estimate: Estimate | None = None
 
     def start(self, start: Start) -> None:
         """Say what is about to happen."""
@@ -44,6 +46,12 @@ class TerminalReporter:
             f"{start.bytes_of_state / 2**20:,.0f} MiB of weights and optimizer state; "
             f"machine peak {start.peak / 1e9:,.0f} GFLOP/s"
         )
+        if start.processes > 1:
+            self._line(f"{start.processes} processes share each batch")
+        if start.estimate is not None:
+            self._estimate = start.estimate
+            for line in estimate_lines(start.estimate):
+                self._line(line)
         if start.resumed_at:
             self._line(f"resumed after step {start.resumed_at:,}")
         self._task = self._progress.add_task("training", total=1.0, note="")
@@ -78,6 +86,12 @@ class TerminalReporter:
         if state.epoch < self._epochs:
             self._line(f"stopped early: no better validation in the last {state.since_best}")
         self._line(f"trained on {state.targets:,} targets in {duration(state.seconds)}")
+        if self._estimate is not None and state.peak_bytes is not None:
+            some = f" for all {self._epochs} epochs" if state.epoch < self._epochs else ""
+            self._line(
+                f"peak memory {size(state.peak_bytes)}, estimated {size(self._estimate.peak_bytes)}; "
+                f"{duration(state.seconds)}, estimated {duration(self._estimate.seconds)}{some}"
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -119,6 +133,26 @@ class RankingProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
+
+
+def estimate_lines(estimate: Estimate) -> list[str]:
+    """What a training is going to take, in words."""
+    parts = ", ".join(f"{name} {size(held)}" for name, held in estimate.memory.items() if held >= 1 << 20)
+    lines = [f"estimated: {size(estimate.peak_bytes)} at most ({parts})"]
+    if estimate.available_bytes is not None and estimate.missing_bytes > 0:
+        lines.append(
+            f"warning: the machine has {size(estimate.available_bytes)} left, {size(estimate.missing_bytes)} too few; "
+            "smaller packing.batch_tokens, windows.context or model.encoder.width take less"
+        )
+    validation = f", a validation {duration(estimate.validation_seconds)}" if estimate.validation_seconds else ""
+    step = f"a step {1000 * estimate.step_seconds:,.0f} ms"
+    lines.append(f"estimated: {duration(estimate.seconds)} ({step}{validation}), unless it stops early")
+    return lines
+
+
+def size(held: float) -> str:
+    """``1.5 GiB``."""
+    return f"{held / 2**30:.1f} GiB" if held >= 2**30 else f"{held / 2**20:,.0f} MiB"
 
 
 def duration(seconds: float) -> str:

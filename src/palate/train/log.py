@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -43,8 +44,8 @@ class Log(Protocol):
         """Members of the log."""
 
     @property
-    def source(self) -> str | None:
-        """A text that names the content; none where that would cost as much as reading it."""
+    def source(self) -> str:
+        """A text that names the content, and how it is divided."""
 
     def parts(self) -> Iterator[tuple[Dataset, Split]]:
         """Members in ascending order, part by part."""
@@ -75,10 +76,11 @@ class WholeLog:
         """Members of the log."""
         return len(self._dataset.member_starts)
 
-    @property
-    def source(self) -> str | None:
-        """Not known without reading all of it."""
-        return None
+    @cached_property
+    def source(self) -> str:
+        """A hash of the tables and of the split."""
+        division = hashlib.sha256(np.ascontiguousarray(self._split.part).data).hexdigest()
+        return f"{self._dataset.digest()} {division}"
 
     def parts(self) -> Iterator[tuple[Dataset, Split]]:
         """One part: everything."""
@@ -117,7 +119,7 @@ class LogInParts:
         return self._prepared.members
 
     @property
-    def source(self) -> str | None:
+    def source(self) -> str:
         """The manifest's hash and the split."""
         manifest = (self._prepared.folder / "manifest.json").read_bytes()
         return f"{hashlib.sha256(manifest).hexdigest()} {self._divided}"

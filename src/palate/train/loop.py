@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,11 +23,15 @@ from palate.runs import read_checkpoint, write_checkpoint
 from palate.tokens import Batch, Catalogue
 from palate.train.compute import Operations, measured_peak
 from palate.train.config import PretrainConfig
+from palate.train.estimate import Estimate, estimate, try_steps
 from palate.train.loader import made_ahead
 from palate.train.memory import keep_freed_memory
 from palate.train.optimizer import build_optimizer, learning_rate, load_optimizer_tensors, optimizer_tensors
+from palate.train.parallel import Learner
 from palate.train.plan import BatchPlanner, EpochPlan
+from palate.train.processes import ALONE, Processes
 from palate.train.report import Reporter, Start, Step
+from palate.train.resident import peak_bytes
 from palate.train.state import TrainingState, Validation
 from palate.train.validate import Validator
 
@@ -48,15 +53,20 @@ class Trainer:
         checkpoints: Path,
         data: str,
         reporters: Sequence[Reporter] = (),
+        processes: Processes = ALONE,
+        sharded: bool = False,
     ) -> None:
+        """With several ``processes`` every one of them has such a trainer; ``sharded`` as in `Learner`."""
         self._config = config
         self._model = model
+        self._processes = processes
+        self._learner = Learner(model, processes, sharded=sharded)
         self._planner = planner
         self._catalogue = catalogue
         self._validator = validator
         self._checkpoints = checkpoints
         self._reporters = reporters
-        self._optimizer = build_optimizer(model, config.optimizer)
+        self._optimizer = build_optimizer(self._learner.trained, config.optimizer)
         self._operations = Operations(model)
         self._best: dict[str, Tensor] = {}
         self._speed = _Speed()
@@ -77,10 +87,11 @@ class Trainer:
                     f"{self._checkpoints} was made with other {what}",
                     hint=f"resume with the same {what}, or delete the folder and start again",
                 )
-        self._model.load_state_dict(checkpoint.model)
-        load_optimizer_tensors(self._model, self._optimizer, checkpoint.optimizer)
+        self._learner.load(checkpoint.model)
+        tensors = self._learner.spread_state(checkpoint.optimizer)
+        load_optimizer_tensors(self._learner.trained, self._optimizer, tensors)
         self._best = checkpoint.best
-        self.state = state
+        self.state = state.model_copy(update={"estimate": self.state.estimate})
 
     def run(self) -> TrainingState:
         """Train to the end, from wherever the state stands."""
@@ -94,7 +105,7 @@ class Trainer:
         while not state.finished:
             if state.batch == 0 and state.epoch > 0:
                 plan = self._planner.epoch(state.epoch)
-            self._model.train()
+            self._learner.train()
             with closing(made_ahead(partial(self._planner.batch, plan), range(state.batch, len(plan.packs)))) as made:
                 for batch in made:
                     progress = (state.epoch + state.batch / len(plan.packs)) / config.epochs
@@ -102,7 +113,7 @@ class Trainer:
                     state.batch += 1
                     now = time.monotonic()
                     state.seconds, since = state.seconds + now - since, now
-                    if now - saved > config.checkpoint_seconds:
+                    if self._agreed(now - saved > config.checkpoint_seconds):
                         self._save()
                         saved = time.monotonic()
             state.epoch, state.batch = state.epoch + 1, 0
@@ -113,36 +124,51 @@ class Trainer:
             self._save()
             saved = time.monotonic()
         if self._best:
-            self._model.load_state_dict(self._best)
+            self._learner.load(self._best)
         self._model.eval()
+        if state.estimate is not None:
+            state.peak_bytes = peak_bytes()
         for reporter in self._reporters:
             reporter.finish(state)
         return state
 
     def optimizer_tensors(self) -> dict[str, Tensor]:
-        """The optimizer's state, by parameter."""
-        return optimizer_tensors(self._model, self._optimizer)
+        """The optimizer's state, by parameter; all processes have to ask."""
+        return self._learner.gathered_state(optimizer_tensors(self._learner.trained, self._optimizer))
+
+    def estimate(self, *, resident: int, log_bytes: int) -> Estimate:
+        """What the whole training will take; tried out, so before `restore` and `run`. For the arguments see
+        `palate.train.estimate.estimate`."""
+        packs, config = self._planner.epoch(0), self._config
+        keep_freed_memory()  # as `run` does: it changes what a step takes
+        self._learner.train()
+
+        def step(number: int) -> None:
+            self._learn(self._planner.batch(packs, number), number, config.optimizer.learning_rate)
+
+        trial = try_steps(step, packs.packs, self._learner.parameters(), self._optimizer)
+        [seconds] = self._processes.sum(trial.seconds_per_slot)
+        found = estimate(
+            config,
+            self._model,
+            self._catalogue,
+            packs.packs,
+            trial._replace(seconds_per_slot=seconds / self._processes.world),
+            resident=resident,
+            log_bytes=log_bytes,
+            state_bytes=4 * sum(parameter.numel() for parameter in self._model.parameters()),
+            validation_seconds=None if self._validator is None else self._validator.seconds(),
+        )
+        self.state.estimate = found
+        return found
 
     def _step(self, batch: Batch, progress: float, peak: float) -> None:
         state, config = self.state, self._config
         started = time.perf_counter()
         rate = learning_rate(config.optimizer, step=state.step, progress=progress)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        torch.manual_seed((config.seed << 32) + state.step)
-        targets = int((batch.target > 0).sum())
-        losses = self._model.loss(batch, self._catalogue, config.objective)
-        (losses.total / max(targets, 1)).backward()  # type: ignore[no-untyped-call]
-        value = losses.item.item() / max(targets, 1)
-        # All of it: another part that is not finite would be in a checkpoint before the item's loss shows it.
-        if not math.isfinite(whole := losses.total.item()):
-            raise TrainingError(
-                f"the loss of step {state.step + 1} is {whole}",
-                hint="lower optimizer.learning_rate; the last checkpoint is kept",
-            )
-        torch.nn.utils.clip_grad_norm_(self._model.parameters(), config.optimizer.clip_norm)
-        self._optimizer.step()
-        self._optimizer.zero_grad()
+        learned = self._learn(batch, state.step, rate)
+        targets = learned.targets
+        value = learned.item / max(targets, 1)
         state.step += 1
         state.targets += targets
         state.loss_sum += value * targets
@@ -160,6 +186,32 @@ class Trainer:
         for reporter in self._reporters:
             reporter.step(told)
 
+    def _learn(self, batch: Batch, number: int, rate: float) -> _Learned:
+        """One step of all processes, of which this one has ``batch``."""
+        config, learner = self._config, self._learner
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        own = int((batch.target > 0).sum())
+        targets = int(self._processes.sum(own)[0])
+        losses = learner.loss(batch, self._catalogue, config.objective, seed=(config.seed << 32) + number)
+        # Gradients are averaged over the processes.
+        (losses.total / (max(targets, 1) / self._processes.world)).backward()  # type: ignore[no-untyped-call]
+        # All of it: another part that is not finite would be in a checkpoint before the item's loss shows it.
+        item, whole = self._processes.sum(losses.item.item(), losses.total.item())
+        if not math.isfinite(whole):
+            raise TrainingError(
+                f"the loss of step {number + 1} is {whole}",
+                hint="lower optimizer.learning_rate; the last checkpoint is kept",
+            )
+        torch.nn.utils.clip_grad_norm_(learner.parameters(), config.optimizer.clip_norm)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        return _Learned(targets, item)
+
+    def _agreed(self, wish: bool) -> bool:
+        """Whether the process that writes wishes it: all have to do the same."""
+        return bool(self._processes.sum(float(wish and self._processes.writes))[0])
+
     def _end_epoch(self) -> None:
         """Validate where it is time to, keep the best weights, and decide whether to go on."""
         state, config = self.state, self._config
@@ -169,6 +221,7 @@ class Trainer:
             return
         if not last and state.epoch % config.validation.every:
             return
+        self._learner.gathered()
         value = self._validator.ndcg(self._validating)
         validation = Validation(
             epoch=state.epoch,
@@ -194,14 +247,16 @@ class Trainer:
             reporter.validating(done, total)
 
     def _save(self) -> None:
-        write_checkpoint(
-            self._checkpoints,
-            self.state.step,
-            model=self._model.state_dict(),
-            optimizer=self.optimizer_tensors(),
-            best=self._best,
-            state=self.state,
-        )
+        weights, optimizer = self._learner.gathered(), self.optimizer_tensors()
+        if self._processes.writes:
+            write_checkpoint(
+                self._checkpoints,
+                self.state.step,
+                model=weights,
+                optimizer=optimizer,
+                best=self._best,
+                state=self.state,
+            )
 
     def _tell_start(self, plan: EpochPlan, peak: float) -> None:
         parameters = sum(parameter.numel() for parameter in self._model.parameters())
@@ -212,9 +267,19 @@ class Trainer:
             resumed_at=self.state.step,
             bytes_of_state=4 * 5 * parameters,
             peak=peak,
+            processes=self._processes.world,
+            estimate=self.state.estimate,
         )
         for reporter in self._reporters:
             reporter.start(start)
+
+
+class _Learned(NamedTuple):
+    """Sums over a step's targets, in all processes."""
+
+    targets: int
+    item: float
+    """Loss of the next items."""
 
 
 class _Speed:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from palate.tokens import (
@@ -17,11 +18,13 @@ from palate.tokens import (
     Windows,
     assemble,
     pack,
+    rectangles,
     training_windows,
     with_open_runs,
 )
 from palate.train.config import PretrainConfig
 from palate.train.material import Material
+from palate.train.processes import ALONE, Processes
 
 _BLOCK = 1 << 22
 """Rows of a store that are counted at a time."""
@@ -66,8 +69,12 @@ class EpochPlan:
 class BatchPlanner:
     """Plans epochs over the training events of a store."""
 
-    def __init__(self, material: Material, tokenizer: Tokenizer, config: PretrainConfig) -> None:
+    def __init__(
+        self, material: Material, tokenizer: Tokenizer, config: PretrainConfig, processes: Processes = ALONE
+    ) -> None:
+        """With several ``processes`` a batch is this one's share of it."""
         self._material = material
+        self._processes = processes
         self._tokenizer = tokenizer
         self._config = config
 
@@ -86,16 +93,38 @@ class BatchPlanner:
         return plan.figures(self._material)
 
     def batch(self, plan: EpochPlan, number: int) -> Batch:
-        """Batch ``number`` of an epoch."""
+        """This process's share of batch ``number`` of an epoch; the shares of all are the batch."""
+        whole = plan.packs[number]
+        own = share_of(whole, plan.windows.lengths, self._processes)
         batch, _ = assemble(
             self._material.store,
             plan.windows,
-            plan.packs[number],
+            own or Pack(whole.windows[-1:], rectangles(plan.windows.lengths[whole.windows[-1:]])),
             post_columns=self._tokenizer.post_columns,
             post_values=self._tokenizer.post_values,
             tails=None if self._material.open_runs is None else self._material.open_runs.store,
         )
-        return batch
+        return batch if own is not None else without_targets(batch)
+
+
+def share_of(pack: Pack, lengths: NDArray[np.int64], processes: Processes) -> Pack | None:
+    """One process's windows of a pack, every so-manieth, so that the shares are of like size; none where there are
+    fewer windows than processes. ``lengths`` are those of all windows."""
+    if processes.world == 1:
+        return pack
+    windows = pack.windows[processes.rank :: processes.world]
+    return Pack(windows, rectangles(lengths[windows])) if len(windows) else None
+
+
+def without_targets(batch: Batch) -> Batch:
+    """A batch to go through the motions with: who has nothing to learn still has to add up gradients with others."""
+    return batch._replace(
+        target=torch.zeros_like(batch.target),
+        outcome=torch.zeros_like(batch.outcome),
+        familiar=torch.zeros_like(batch.familiar),
+        weight=torch.zeros_like(batch.weight),
+        shown=torch.zeros_like(batch.shown),
+    )
 
 
 def _targets(target: NDArray[np.int32], start: NDArray[np.int64], stop: NDArray[np.int64]) -> int:

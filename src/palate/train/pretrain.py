@@ -4,30 +4,37 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import torch
+from torch import Tensor
 
 from palate.data import Dataset, Part, Split
 from palate.errors import ConfigError, RunExistsError, UnfinishedRunError
 from palate.evaluate.evaluation import Evaluation
 from palate.evaluate.slices import training_popularity
 from palate.model import SequenceModel
+from palate.rank.members import later_events
 from palate.rank.model_scorer import ModelScorer
 from palate.runs import HeadFigure, Run, model_card, network, write_run
-from palate.tokens import Tokenizer, training_catalogue
+from palate.tokens import Catalogue, Tokenizer, training_catalogue
 from palate.tokens.rewards import Rewards
 from palate.train.config import PretrainConfig
+from palate.train.estimate import Estimate
+from palate.train.kept import fitted, keep
 from palate.train.log import Log, WholeLog
 from palate.train.loop import Trainer
 from palate.train.material import Material, Teaching
 from palate.train.measure import measure
+from palate.train.resident import resident_bytes
 from palate.train.new_items import NewItems, choose_trust, fit_new_items
+from palate.train.parallel import check_sharded
 from palate.train.plan import BatchPlanner
+from palate.train.processes import ALONE, Processes
 from palate.train.report import Reporter, TensorBoardReporter
 from palate.train.state import TrainingState
 from palate.train.validate import Validator
@@ -41,54 +48,135 @@ def pretrain(
     *,
     resume: bool = False,
     reporters: Sequence[Reporter] = (),
+    processes: Processes = ALONE,
+    sharded: bool = False,
 ) -> Run:
     """Train on the data's training part, choose the weights on its validation part, and seal a run at ``out``.
 
     While it trains, ``out``.training holds checkpoints; killed at any moment, ``resume`` goes on from there and ends
-    with the same weights; a finished run is read. Raises `RunExistsError` where ``out`` is taken, `UnfinishedRunError`
-    where a training was cut off and ``resume`` is not given, `SplitError` where a part has no target.
+    with the same weights; a finished run is read. With several ``processes`` (`palate.train.processes`) all of them
+    call this alike, and share the work; ``sharded`` also shares weights and optimizer (`palate.train.parallel`).
+
+    Raises `RunExistsError` where ``out`` is taken, `UnfinishedRunError` where a training was cut off and ``resume`` is
+    not given, `SplitError` where a part has no target, `ConfigError` for ``sharded`` in a process that has not joined.
     """
     out = Path(out)
     work = out.with_name(out.name + ".training")
     config = config or PretrainConfig()
-    if out.exists():
+    check_sharded(processes, sharded=sharded)
+    if processes.writes and out.exists():
         if not resume:
             raise RunExistsError(f"{out} exists already", hint="choose another folder with --out, or delete it")
         # Finished before, or killed between sealing the run and clearing up behind it: nothing is left to train.
         shutil.rmtree(work, ignore_errors=True)
-        return Run.read(out)
-    if work.exists() and not resume:
+    if processes.writes and not out.exists() and work.exists() and not resume:
         raise UnfinishedRunError(
             f"{work} holds a training that was cut off", hint="go on with --resume, or delete that folder"
         )
+    # Nobody looks before the one that writes has cleared up, and nobody makes what another one still looks for.
+    processes.wait()
+    finished = out.exists()
+    processes.wait()
+    if finished:
+        return Run.read(out)
 
     log = WholeLog(data) if isinstance(data, Dataset) else data
-    tokenizer = Tokenizer.fit_parts(log.parts, config.tokenizer)
-    teaching, model = _teaching(config, log), new_model(config, tokenizer)
-    # Whatever is wrong with the settings is said before anything is left behind.
-    work.mkdir(parents=True, exist_ok=True)
-    material = Material.write(tokenizer, log.parts, work / "tokens", teaching=teaching, source=log.source)
-    validation = _Validation.of(log, material, model, tokenizer, config)
-    catalogue = training_catalogue(tokenizer)
-    planner = BatchPlanner(material, tokenizer, config)
-    trainer = Trainer(
-        config,
-        model,
-        planner,
-        catalogue,
-        None if validation is None else validation.validator,
-        checkpoints=work / "checkpoints",
-        data=f"{material.digest()} {tokenizer.digest()} {catalogue.digest()}",
-        reporters=(*reporters, TensorBoardReporter(work / "tensorboard")),
-    )
+    training = _Training.begin(log, work, config, processes, sharded=sharded, reporters=reporters)
+    trainer, validation, model = training.trainer, training.validation, training.model
+    trainer.estimate(resident=training.resident, log_bytes=training.log_bytes)
     trainer.restore()
     state = trainer.run()
-    new_items = fit_new_items(model, catalogue, planner, seed=config.seed)
+    optimizer = trainer.optimizer_tensors()
+    # Every process does the same with whole batches: it is short, and all of them rank the validation targets.
+    new_items = fit_new_items(model, training.catalogue, training.planner, seed=config.seed)
     if new_items is not None and validation is not None:
         new_items = replace(new_items, trust=choose_trust(model, validation.validator.ndcg))
-    _seal(out, work, config, tokenizer, log, validation, model, trainer, state, new_items)
-    shutil.rmtree(work)
+    if processes.writes:
+        _seal(out, work, config, training.tokenizer, log, validation, model, optimizer, state, new_items)
+        shutil.rmtree(work)
+    processes.wait()
     return Run.read(out)
+
+
+def estimate_training(
+    data: Dataset | Log,
+    out: Path | str,
+    config: PretrainConfig | None = None,
+    *,
+    processes: Processes = ALONE,
+    sharded: bool = False,
+) -> Estimate:
+    """What `pretrain` would take; the log is encoded for it beside ``out``, and all is gone again. Errors as there."""
+    out = Path(out)
+    work = out.with_name(out.name + ".estimate")
+    check_sharded(processes, sharded=sharded)
+    log = WholeLog(data) if isinstance(data, Dataset) else data
+    try:
+        training = _Training.begin(log, work, config or PretrainConfig(), processes, sharded=sharded, reporters=())
+        return training.trainer.estimate(resident=training.resident, log_bytes=training.log_bytes)
+    finally:
+        if processes.writes:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class _Training:
+    """Everything that is made before the first step."""
+
+    tokenizer: Tokenizer
+    model: SequenceModel
+    validation: _Validation | None
+    trainer: Trainer
+    catalogue: Catalogue
+    planner: BatchPlanner
+    """Of whole batches."""
+    resident: int
+    """Bytes in memory before the first step."""
+    log_bytes: int
+    """Of the encoded log."""
+
+    @classmethod
+    def begin(
+        cls,
+        log: Log,
+        work: Path,
+        config: PretrainConfig,
+        processes: Processes,
+        *,
+        sharded: bool,
+        reporters: Sequence[Reporter],
+    ) -> _Training:
+        """One process fits and encodes, the others read what it made."""
+        if not processes.writes:
+            processes.wait()
+        tokenizer = fitted(log, config.tokenizer, work / "tokenizer")
+        teaching, model = _teaching(config, log), new_model(config, tokenizer)
+        if processes.writes:
+            # Whatever is wrong with the settings is said before anything is left behind.
+            work.mkdir(parents=True, exist_ok=True)
+            tokenizer = keep(tokenizer, log, config.tokenizer, work / "tokenizer")
+            material = Material.write(tokenizer, log.parts, work / "tokens", teaching=teaching, source=log.source)
+            processes.wait()
+        else:
+            material = Material.read(work / "tokens")
+        validation = _Validation.of(log, material, model, tokenizer, config, processes)
+        catalogue = training_catalogue(tokenizer)
+        board = [TensorBoardReporter(work / "tensorboard")] if processes.writes else []
+        trainer = Trainer(
+            config,
+            model,
+            BatchPlanner(material, tokenizer, config, processes),
+            catalogue,
+            None if validation is None else validation.validator,
+            checkpoints=work / "checkpoints",
+            data=f"{material.digest()} {tokenizer.digest()} {catalogue.digest()}",
+            reporters=(*reporters, *board),
+            processes=processes,
+            sharded=sharded,
+        )
+        log_bytes = sum(path.stat().st_size for path in (work / "tokens").iterdir())
+        planner = BatchPlanner(material, tokenizer, config)
+        return cls(tokenizer, model, validation, trainer, catalogue, planner, resident_bytes(), log_bytes)
 
 
 def new_model(config: PretrainConfig, tokenizer: Tokenizer) -> SequenceModel:
@@ -126,7 +214,13 @@ class _Validation:
 
     @classmethod
     def of(
-        cls, log: Log, material: Material, model: SequenceModel, tokenizer: Tokenizer, config: PretrainConfig
+        cls,
+        log: Log,
+        material: Material,
+        model: SequenceModel,
+        tokenizer: Tokenizer,
+        config: PretrainConfig,
+        processes: Processes,
     ) -> _Validation | None:
         held_out = log.held_out(config.validation.targets, config.seed)
         if held_out is None:
@@ -137,7 +231,7 @@ class _Validation:
         store = material.store if whole else tokenizer.encode(dataset)
         later = None if dataset.events.height == log.events else later_views(log, tokenizer)
         scorer = ModelScorer(model, tokenizer, dataset, context=config.windows.context, store=store, later=later)
-        validator = Validator(scorer, dataset, division, config.validation, seed=config.seed)
+        validator = Validator(scorer, dataset, division, config.validation, seed=config.seed, processes=processes)
         return cls(dataset, division, scorer, validator)
 
 
@@ -152,12 +246,7 @@ def _with_heads(config: PretrainConfig, model: SequenceModel) -> PretrainConfig:
 
 def later_views(log: Log, tokenizer: Tokenizer) -> pl.DataFrame | None:
     """Events of all members after the training's last one, of whom validation holds some only; none without time."""
-    assert tokenizer.ages is not None, "a fitted tokenizer"
-    if not tokenizer.has_time:
-        return None
-    ages = tokenizer.ages
-    counted = pl.concat(ages.later(dataset.events) for dataset, _ in log.parts())
-    return counted.group_by(ITEM_ID, "bin").agg(pl.col("events").sum())
+    return later_events(lambda: (dataset for dataset, _ in log.parts()), tokenizer)
 
 
 def _seal(
@@ -168,7 +257,7 @@ def _seal(
     log: Log,
     validation: _Validation | None,
     model: SequenceModel,
-    trainer: Trainer,
+    optimizer: Mapping[str, Tensor],
     state: TrainingState,
     new_items: NewItems | None,
 ) -> None:
@@ -217,7 +306,7 @@ def _seal(
         tokenizer=tokenizer,
         items=any_part.items,
         model=model.state_dict(),
-        optimizer=trainer.optimizer_tensors(),
+        optimizer=optimizer,
         metrics=json.dumps(metrics, indent=1) + "\n",
         card=card,
         extra=logs,

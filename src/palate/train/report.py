@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 from tensorboardX import SummaryWriter
 
+from palate.train.estimate import Estimate
 from palate.train.plan import Figures
 from palate.train.state import TrainingState, Validation
 
@@ -24,6 +25,10 @@ class Start(NamedTuple):
     """Weights, gradients, both moments and the best weights."""
     peak: float
     """Measured operations a second of this machine."""
+    processes: int
+    """How many train together."""
+    estimate: Estimate | None
+    """What all of it will take; none where nobody asked."""
 
 
 class Step(NamedTuple):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
+from palate.train.estimate import Estimate
+
 
 class Validation(BaseModel):
     """One look at the validation part."""
@@ -47,5 +49,9 @@ class TrainingState(BaseModel):
     """Validations since then."""
     validations: list[Validation] = []
     """All validations."""
+    estimate: Estimate | None = None
+    """What was told before the last attempt; none where nobody asked."""
+    peak_bytes: int | None = None
+    """The most resident memory that the last attempt's process had until the end of training."""
     finished: bool = False
     """Whether nothing is left to train."""

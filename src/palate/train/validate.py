@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from typing import Final
+
 import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 
 from palate.data import Dataset, Part, Split, queries
 from palate.errors import SplitError
@@ -12,21 +17,35 @@ from palate.rank.candidates import Candidates
 from palate.rank.model_scorer import ModelScorer
 from palate.rank.recommend import Progress, recommend
 from palate.train.config import ValidationConfig
+from palate.train.processes import ALONE, Processes
+
+TRIED: Final = 512
+"""Targets that are ranked to see how long all will take."""
 
 
 class Validator:
     """Ranks the whole catalogue for validation targets; reused after every epoch."""
 
     def __init__(
-        self, scorer: ModelScorer, dataset: Dataset, split: Split, config: ValidationConfig, *, seed: int
+        self,
+        scorer: ModelScorer,
+        dataset: Dataset,
+        split: Split,
+        config: ValidationConfig,
+        *,
+        seed: int,
+        processes: Processes = ALONE,
     ) -> None:
+        """With several ``processes`` each ranks a share of the targets."""
         asked = queries(dataset, split, Part.VALIDATION)
         if not len(asked):
             raise SplitError("the validation part has no target event", hint="change the split, or use --split none")
         if len(asked) > config.targets:
             chosen = np.random.default_rng([seed, 1]).choice(len(asked), config.targets, replace=False)
             asked = asked[np.sort(chosen)]
+        self._processes = processes
         self._queries = asked
+        self._own = asked[processes.share(len(asked))]
         self._scorer = scorer
         self._dataset = dataset
         self._k = config.k
@@ -34,8 +53,19 @@ class Validator:
 
     def ndcg(self, progress: Progress | None = None) -> float:
         """Mean NDCG@k over the validation targets, with the model's weights as they are now."""
-        table = recommend(
-            self._scorer, self._dataset, self._queries, k=self._k, candidates=self._candidates, progress=progress
-        )
-        values = accuracy(ranks(table, self._queries), (self._k,))
-        return float(values[f"ndcg@{self._k}"].mean())
+        values = np.concatenate(self._processes.gather(self._ranked(self._own, progress)))
+        return float(values.mean())
+
+    def seconds(self) -> float:
+        """About how long `ndcg` takes: some of the targets are ranked, and timed."""
+        some = self._own[: 2 * TRIED][-TRIED:]
+        started = time.perf_counter()
+        self._ranked(some, None)
+        seconds = (time.perf_counter() - started) * len(self._own) / max(len(some), 1)
+        return self._processes.sum(seconds)[0] / self._processes.world
+
+    def _ranked(self, asked: pl.DataFrame, progress: Progress | None) -> NDArray[np.float64]:
+        """NDCG@k of each of these targets."""
+        table = recommend(self._scorer, self._dataset, asked, k=self._k, candidates=self._candidates, progress=progress)
+        found: NDArray[np.float64] = accuracy(ranks(table, asked), (self._k,))[f"ndcg@{self._k}"]
+        return found

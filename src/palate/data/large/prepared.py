@@ -19,7 +19,7 @@ from palate.data.schema import SCHEMA_FILE, Schema
 from palate.data.split import as_ids, unknown_members
 from palate.errors import DamagedRunError, FormatVersionError, MissingTableError
 from palate.files import sha256
-from palate.words import ITEM_ID, LAUNCH_TIME, USER_ID
+from palate.words import ITEM_ID, LAUNCH_TIME, POSITION, TIMESTAMP, USER_ID
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
@@ -138,6 +138,15 @@ class PreparedLog:
         if len(unknown):
             raise unknown_members(unknown)
         return Dataset(events, self._announced, self.users, self.schema, self.report)
+
+    def first_events(self) -> Dataset:
+        """The first event of each item, as a dataset: which items there are, and since when, is that of the whole log.
+
+        Only the ids and the times are those of the log; all are said to be of one member.
+        """
+        member = pl.lit(self.log_parts[0].first_member).alias(USER_ID)
+        moment = pl.col(FIRST_TIME).alias(TIMESTAMP) if self.has_time else pl.int_range(pl.len()).alias(POSITION)
+        return Dataset(self.seen.select(member, ITEM_ID, moment), self.items, self.users, self.schema, self.report)
 
     @cached_property
     def _announced(self) -> pl.DataFrame:

@@ -1,0 +1,90 @@
+"""If these fail, a training is promised that does not fit, or telling the price changes what is trained."""
+
+import json
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+from tests.tokens.worlds import world
+
+from palate.errors import ConfigError, UnfinishedRunError
+from palate.tokens import Tokenizer
+from palate.train import PretrainConfig, estimate_training, pretrain
+from palate.train.loop import Trainer
+
+
+def config(**changes: object) -> PretrainConfig:
+    base = {
+        "epochs": 2,
+        "windows": {"context": 16},
+        "packing": {"batch_tokens": 64},
+        "model": {"encoder": {"kind": "transformer", "width": 16}},
+    }
+    return PretrainConfig.parse({**base, **changes}, source="test")
+
+
+def test_trial_steps_are_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training that was estimated ends with the same weights as one that was not."""
+    dataset = world(4)
+    tried = pretrain(dataset, tmp_path / "tried", config())
+    monkeypatch.setattr(Trainer, "estimate", lambda *_, **__: None)
+    plain = pretrain(dataset, tmp_path / "plain", config())
+    for part in ("model", "optimizer"):
+        one, two = (load_file(run.folder / f"{part}.safetensors") for run in (tried, plain))
+        assert one.keys() == two.keys()
+        for name, tensor in one.items():
+            assert tensor.equal(two[name]), name
+
+
+def test_what_happened_stands_beside_what_was_told(tmp_path: Path) -> None:
+    run = pretrain(world(4), tmp_path / "run", config())
+    training = json.loads((run.folder / "metrics.json").read_text())["training"]
+    told = training["estimate"]
+    assert 0.5 < told["peak_bytes"] / training["peak_bytes"] < 2
+    assert told["seconds"] > 0
+    assert told["validation_seconds"] > 0
+    assert all(size >= 0 for size in told["memory"].values())
+    assert told["peak_bytes"] >= told["memory"]["in use before"]
+
+
+def test_larger_batches_and_weights_are_told_to_take_more(tmp_path: Path) -> None:
+    dataset = world(4)
+    few = estimate_training(dataset, tmp_path / "run", config()).memory
+    many = estimate_training(dataset, tmp_path / "run", config(packing={"batch_tokens": 256})).memory
+    wide = {"encoder": {"kind": "transformer", "width": 64}}
+    wider = estimate_training(dataset, tmp_path / "run", config(model=wide)).memory
+    assert many["step: activations"] > 1.5 * few["step: activations"]
+    assert many["optimizer"] == few["optimizer"]
+    assert wider["optimizer"] > 4 * few["optimizer"]
+    assert wider["step: activations"] > 1.5 * few["step: activations"]
+    assert not list(tmp_path.iterdir()), "nothing is left behind"
+
+
+def test_a_training_goes_on_with_the_tokenizer_that_it_began_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fitted again it may differ in the last bit, and the training would be refused as another one's."""
+    dataset = world(4)
+    whole = pretrain(dataset, tmp_path / "whole", config())
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "_end_epoch", killed)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(dataset, tmp_path / "run", config(checkpoint_seconds=0))
+    monkeypatch.setattr(Tokenizer, "fit_parts", killed)
+    with pytest.raises(UnfinishedRunError, match="other data"):
+        pretrain(world(5), tmp_path / "run", config(checkpoint_seconds=0), resume=True)
+    with pytest.raises(UnfinishedRunError, match="other settings"):
+        pretrain(dataset, tmp_path / "run", config(tokenizer={"time_features": False}), resume=True)
+    run = pretrain(dataset, tmp_path / "run", config(checkpoint_seconds=0), resume=True)
+    one, two = (load_file(each.folder / "model.safetensors") for each in (whole, run))
+    assert all(tensor.equal(two[name]) for name, tensor in one.items())
+
+
+def test_shards_need_others(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="torchrun"):
+        pretrain(world(4), tmp_path / "run", config(), sharded=True)
+    assert not list(tmp_path.iterdir())
