@@ -11,9 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from palate.model.attention import biased_attention
-from palate.model.bias import PositionBias, TimeBias, gap_buckets
+from palate.model.bias import PositionBias, TimeBias
 from palate.model.config import TransformerConfig
-from palate.tokens.batch import Batch, Rectangle
+from palate.model.grid import Dense, Grid, Span, dense_view, grid_view, lay, lift
+from palate.model.summary import Summaries
+from palate.model.window import windowed_attention
+from palate.tokens.batch import Batch
 
 
 class Transformer(nn.Module):
@@ -22,30 +25,34 @@ class Transformer(nn.Module):
     def __init__(self, config: TransformerConfig, *, context: int, has_time: bool) -> None:
         super().__init__()
         self.time_buckets = config.time_buckets if has_time else None
+        self.span = Span.of(config)
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config, context=context, has_time=has_time) for _ in range(config.blocks))
         self.norm = nn.RMSNorm(config.width)
 
     def forward(self, x: Float[Tensor, "T D"], batch: Batch) -> Float[Tensor, "T D"]:
         """Encode every row from the rows of its sequence up to itself."""
-        gaps = self._gaps(batch)
+        views = self._views(batch)
         x = self.dropout(x)
         for block in self.blocks:
-            x = block(x, batch.rectangles, gaps)
+            x = block(x, views)
         encoded: Tensor = self.norm(x)
         return encoded
 
-    def _gaps(self, batch: Batch) -> list[Tensor] | None:
-        """Buckets of the time gaps of each rectangle; computed once for all blocks."""
-        if self.time_buckets is None:
-            return None
-        gaps, start = [], 0
+    def _views(self, batch: Batch) -> tuple[Dense | Grid, ...]:
+        """What the attention of all blocks has to know of each rectangle."""
+        views: list[Dense | Grid] = []
+        start = sequence = 0
         for b, length in batch.rectangles:
             stop = start + b * length
             query, key = batch.query_time[start:stop].view(b, length), batch.key_time[start:stop].view(b, length)
-            gaps.append(gap_buckets(query, key, self.time_buckets))
-            start = stop
-        return gaps
+            if self.span is None:
+                views.append(dense_view(query, key, self.time_buckets))
+            else:
+                first = batch.first[sequence : sequence + b]
+                views.append(grid_view(self.span, first, query, key, self.time_buckets))
+            start, sequence = stop, sequence + b
+        return tuple(views)
 
 
 class Block(nn.Module):
@@ -56,11 +63,9 @@ class Block(nn.Module):
         self.attention = Gated(Attention(config, context=context, has_time=has_time), config)
         self.feed_forward = Gated(SwiGLU(config), config)
 
-    def forward(
-        self, x: Float[Tensor, "T D"], rectangles: tuple[Rectangle, ...], gaps: list[Tensor] | None
-    ) -> Float[Tensor, "T D"]:
+    def forward(self, x: Float[Tensor, "T D"], views: tuple[Dense | Grid, ...]) -> Float[Tensor, "T D"]:
         """One block's update."""
-        x = self.attention(x, rectangles, gaps)
+        x = self.attention(x, views)
         updated: Tensor = self.feed_forward(x)
         return updated
 
@@ -84,37 +89,56 @@ class Gated(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head attention within each sequence."""
+    """Multi-head attention within each sequence, to all rows before or to a window of them and to summaries."""
 
     def __init__(self, config: TransformerConfig, *, context: int, has_time: bool) -> None:
         super().__init__()
         self.heads = config.heads
         self.project_in = nn.Linear(config.width, 3 * config.width, bias=False)
         self.project_out = nn.Linear(config.width, config.width, bias=False)
-        self.position = PositionBias(config.heads, context)
+        span = Span.of(config)
+        self.position = PositionBias(config.heads, context if span is None else min(context, span.rows))
         self.time = TimeBias(config.heads, config.time_buckets) if has_time else None
+        self.summaries = (
+            None if span is None else Summaries(span, heads=config.heads, head_width=config.width // config.heads)
+        )
 
-    def forward(
-        self, x: Float[Tensor, "T D"], rectangles: tuple[Rectangle, ...], gaps: list[Tensor] | None
-    ) -> Float[Tensor, "T D"]:
+    def forward(self, x: Float[Tensor, "T D"], views: tuple[Dense | Grid, ...]) -> Float[Tensor, "T D"]:
         """Attend to the rows up to one's own."""
-        T, D = x.shape
+        T = len(x)
         projected = self.project_in(x)
         attended, start = [], 0
-        for number, (b, length) in enumerate(rectangles):
-            stop = start + b * length
-            query, key, value = (
-                projected[start:stop].view(b, length, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
-            )
-            bias = self.position(length)
-            if self.time is not None and gaps is not None:
-                bias = bias + self.time(gaps[number])
-            out = biased_attention(query, key, value, bias)
-            attended.append(out.transpose(1, 2).reshape(b * length, D))
+        for view in views:
+            stop = start + view.sequences * view.length
+            own = projected[start:stop]
+            out = self._dense(own, view) if isinstance(view, Dense) else self._windowed(own, view)
+            attended.append(out)
             start = stop
         assert start == T, f"rectangles hold {start} slots of {T}"
         together: Tensor = self.project_out(attended[0] if len(attended) == 1 else torch.cat(attended))
         return together
+
+    def _dense(self, projected: Float[Tensor, "S W"], view: Dense) -> Float[Tensor, "S D"]:
+        b, length = view.sequences, view.length
+        query, key, value = self._split(projected.view(b, length, -1))
+        bias = self.position(length)
+        if self.time is not None and view.gaps is not None:
+            bias = bias + self.time(view.gaps)
+        return _joined(biased_attention(query, key, value, bias)).flatten(0, 1)
+
+    def _windowed(self, projected: Float[Tensor, "S W"], view: Grid) -> Float[Tensor, "S D"]:
+        assert self.summaries is not None
+        query, key, value = self._split(lay(view, projected)).contiguous()
+        out = windowed_attention(query, key, value, view, self.position, self.time, self.summaries)
+        return lift(view, _joined(out))
+
+    def _split(self, projected: Float[Tensor, "b l W"]) -> Float[Tensor, "3 b H l E"]:
+        b, length, W = projected.shape
+        return projected.view(b, length, 3, self.heads, W // 3 // self.heads).permute(2, 0, 3, 1, 4)
+
+
+def _joined(heads: Float[Tensor, "b H l E"]) -> Float[Tensor, "b l D"]:
+    return heads.transpose(1, 2).flatten(2)
 
 
 class SwiGLU(nn.Module):

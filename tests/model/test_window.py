@@ -1,0 +1,161 @@
+"""If these fail, long histories are read twice, not at all, or from the future."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from palate.model.bias import PositionBias, TimeBias
+from palate.model.grid import Dense, Grid, Span, grid_view, lay, lift
+from palate.model.summary import Summaries
+from palate.model.window import reference_windowed_attention, windowed_attention
+
+H, E, BUCKETS = 2, 3, 9
+NOW = 1_700_000_000_000
+
+
+class Case:
+    """Random queries, keys, values and tables for sequences of one rectangle."""
+
+    def __init__(self, span: Span, first: list[int], length: int, *, has_time: bool = True, seed: int = 0) -> None:
+        draw = torch.Generator().manual_seed(seed)
+        b = len(first)
+        self.span, self.first = span, torch.tensor(first)
+        self.rows = [
+            torch.randn(b, H, length, E, generator=draw, dtype=torch.float64, requires_grad=True) for _ in range(3)
+        ]
+        steps = torch.randint(0, 10**7, (b, length), generator=draw).cumsum(1)
+        self.query_time, self.key_time = NOW + steps, NOW + steps - torch.randint(0, 10**6, (b, length), generator=draw)
+        self.position = PositionBias(H, span.rows).double()
+        self.time = TimeBias(H, BUCKETS).double() if has_time else None
+        self.summaries = Summaries(span, heads=H, head_width=E).double()
+        self.tables = [
+            parameter
+            for part in (self.position, self.time, self.summaries)
+            if part is not None
+            for parameter in part.parameters()
+        ]
+        for table in self.tables:
+            torch.nn.init.normal_(table, generator=draw)
+
+    def view(self) -> Grid | Dense:
+        buckets = None if self.time is None else BUCKETS
+        return grid_view(self.span, self.first, self.query_time, self.key_time, buckets)
+
+    def fast(self) -> Tensor:
+        view = self.view()
+        assert isinstance(view, Grid)
+        b, _, length, _ = self.rows[0].shape
+        laid = [lay(view, each.transpose(1, 2).reshape(b * length, -1)) for each in self.rows]
+        query, key, value = (each.unflatten(2, (H, E)).transpose(1, 2).contiguous() for each in laid)
+        out = windowed_attention(query, key, value, view, self.position, self.time, self.summaries)
+        return lift(view, out.transpose(1, 2).flatten(2)).view(b, length, H, E).transpose(1, 2)
+
+    def plain(self) -> Tensor:
+        return torch.stack(
+            [
+                reference_windowed_attention(
+                    *(each[number] for each in self.rows),
+                    int(first),
+                    self.query_time[number],
+                    self.key_time[number],
+                    self.span,
+                    self.position,
+                    self.time,
+                    self.summaries,
+                )
+                for number, first in enumerate(self.first)
+            ]
+        )
+
+
+spans = st.builds(Span, block=st.integers(1, 4), back=st.integers(1, 3), own=st.integers(1, 3), rank=st.integers(1, 3))
+firsts = st.lists(st.integers(0, 20), min_size=1, max_size=3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(span=spans, first=firsts, extra=st.integers(1, 25), seed=st.integers(0, 99))
+def test_fast_and_plain_agree(span: Span, first: list[int], extra: int, seed: int) -> None:
+    """In values and in all gradients, wherever the sequences begin."""
+    case = Case(span, first, span.rows + extra, has_time=bool(seed % 3), seed=seed)
+    weight = torch.randn(case.rows[0].shape, dtype=torch.float64)
+    fast, plain = case.fast(), case.plain()
+    torch.testing.assert_close(fast, plain)
+    wanted = [*case.rows, *case.tables]
+    ours = torch.autograd.grad((fast * weight).sum(), wanted, allow_unused=True)
+    theirs = torch.autograd.grad((plain * weight).sum(), wanted, allow_unused=True)
+    for one, two, of in zip(ours, theirs, wanted, strict=True):
+        torch.testing.assert_close(*(torch.zeros_like(of) if each is None else each for each in (one, two)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(span=spans, first=st.integers(0, 20), extra=st.integers(1, 40))
+def test_every_earlier_row_is_seen_exactly_once(span: Span, first: int, extra: int) -> None:
+    """Where all rows are alike, each gets the same attention, whether it is seen itself or stood for."""
+    length = span.rows + extra
+    case = Case(span, [first], length, has_time=False)
+    for table in case.tables:
+        torch.nn.init.zeros_(table)
+    case.rows = [torch.zeros(1, H, length, length) for _ in range(2)] + [torch.eye(length).expand(1, H, length, length)]
+    view = case.view()
+    assert isinstance(view, Grid)
+    query, key, value = (
+        lay(view, each.transpose(1, 2).reshape(length, -1)).unflatten(2, (H, length)).transpose(1, 2).contiguous()
+        for each in case.rows
+    )
+    case.position.float(), case.summaries.float()
+    case.summaries.query = torch.nn.Parameter(torch.zeros(H, span.rank, length))
+    out = windowed_attention(query, key, value, view, case.position, None, case.summaries)
+    seen = lift(view, out.transpose(1, 2).flatten(2)).view(length, H, length)
+    share = torch.ones(length, length).tril() / torch.arange(1, length + 1)[:, None]
+    torch.testing.assert_close(seen, share[:, None].expand(-1, H, -1))
+
+
+def test_no_row_sees_a_later_one() -> None:
+    """Each row's key, value and time is changed in turn; nothing moves before it, and all behind it does."""
+    span = Span(block=3, back=1, own=2, rank=2)
+    case = Case(span, [4, 0], 31)
+    before = case.fast()
+    for row in range(31):
+        for what in range(3):
+            changed = Case(span, [4, 0], 31)
+            with torch.no_grad():
+                changed.rows[what][:, :, row] += 1
+            if what == 2:
+                changed.key_time[:, row] += 10**9
+                changed.query_time[:, row] += 10**9
+            after = changed.fast()
+            torch.testing.assert_close(after[:, :, :row], before[:, :, :row], rtol=0, atol=0)
+            if what == 2:
+                moved = (after != before).any(-1).any(1)
+                assert moved[:, row:].all(), f"row {row} is forgotten"
+
+
+def test_a_short_view_is_dense() -> None:
+    span = Span(block=4, back=2, own=2, rank=1)
+    assert isinstance(Case(span, [0, 3], 9).view(), Dense)
+    assert isinstance(Case(span, [0, 3], 10).view(), Grid)
+
+
+@pytest.mark.parametrize("offset", [0, 1, 2])
+def test_the_grid_is_the_members(offset: int) -> None:
+    """Views that begin at other rows of a history see the same blocks: rows whose views hold the same are the same."""
+    span = Span(block=3, back=1, own=50, rank=1)
+    whole = Case(span, [0], 40)
+    part = Case(span, [offset + 3], 40 - offset - 3)
+    part.rows = [each[:, :, offset + 3 :] for each in whole.rows]
+    part.query_time, part.key_time = whole.query_time[:, offset + 3 :], whole.key_time[:, offset + 3 :]
+    part.position, part.time, part.summaries = whole.position, whole.time, whole.summaries
+    view, short = whole.view(), part.view()
+    assert isinstance(view, Grid)
+    assert isinstance(short, Grid)
+    skipped = (offset + 3) // 3
+    torch.testing.assert_close(view.weight[:, skipped + 1 :], short.weight[:, 1:])
+    assert view.gaps is not None
+    assert short.gaps is not None
+    exact = span.rows
+    for block in range(4, short.blocks - 1):
+        assert view.gaps[block + skipped][..., -exact:].equal(short.gaps[block][..., -exact:])
