@@ -6,12 +6,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.model.small import batch_of
 from torch import Tensor
 
+from palate.model import TransformerConfig
 from palate.model.bias import PositionBias, TimeBias
 from palate.model.grid import Dense, Grid, Span, grid_view, lay, lift
 from palate.model.summary import Summaries
+from palate.model.transformer import Transformer
 from palate.model.window import reference_windowed_attention, windowed_attention
+from palate.tokens.batch import Rectangle
 
 H, E, BUCKETS = 2, 3, 9
 NOW = 1_700_000_000_000
@@ -159,3 +163,57 @@ def test_the_grid_is_the_members(offset: int) -> None:
     exact = span.rows
     for block in range(4, short.blocks - 1):
         assert view.gaps[block + skipped][..., -exact:].equal(short.gaps[block][..., -exact:])
+
+
+def encoder(**changes: object) -> Transformer:
+    """One with random weights everywhere."""
+    torch.manual_seed(0)
+    made = Transformer(TransformerConfig.model_validate({"width": 8, **changes}), context=40, has_time=True)
+    for parameter in made.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    return made.eval()
+
+
+def test_a_window_as_long_as_the_history_is_dense_attention() -> None:
+    """To the bit, and the summaries get no gradient; one row more, and something is summarised."""
+    batch = batch_of([2] * 60, lengths=[40, 20])._replace(rectangles=(Rectangle(1, 40), Rectangle(2, 10)))
+    batch = batch._replace(first=torch.tensor([0, 3, 30]))
+    x = torch.randn(60, 8)
+    windowed = encoder(window=40, block=4)
+    dense = encoder()
+    dense.load_state_dict(windowed.state_dict(), strict=False)
+    windowed(x, batch).sum().backward()
+    torch.testing.assert_close(windowed(x, batch), dense(x, batch), rtol=0, atol=0)
+    assert all(parameter.grad is None for name, parameter in windowed.named_parameters() if "summaries" in name)
+    shorter = encoder(window=32, block=4)
+    tables = windowed.state_dict()
+    shorter.load_state_dict(
+        {
+            name: each[:, :36] if name.endswith("position.table") and "sum" not in name else each
+            for name, each in tables.items()
+        }
+    )
+    moved = ((shorter(x, batch) - dense(x, batch)).abs() > 1e-3).any(1)
+    assert moved[36:40].all()
+    assert not moved[:36].any()
+    assert not moved[40:].any()
+
+
+def test_no_state_depends_on_later_rows_with_a_short_window() -> None:
+    """Every row is changed in turn, in both sequences at once, through several blocks of the network."""
+    made = encoder(window=4, block=2, summaries=3, blocks=3)
+    batch = batch_of([2] * 60)._replace(rectangles=(Rectangle(2, 30),), first=torch.tensor([0, 7]))
+    x = torch.randn(60, 8)
+    with torch.no_grad():
+        before = made(x, batch).view(2, 30, 8)
+        for row in range(30):
+            changed = x.clone().view(2, 30, 8)
+            changed[:, row] += 1
+            after = made(changed.view(60, 8), batch).view(2, 30, 8)
+            torch.testing.assert_close(after[:, :row], before[:, :row], rtol=0, atol=0)
+            assert (after[:, row:] != before[:, row:]).any(-1).all(), f"row {row} is forgotten"
+
+
+def test_a_window_is_a_multiple_of_a_block() -> None:
+    with pytest.raises(ValueError, match="not a multiple of 64 rows"):
+        TransformerConfig(window=100)

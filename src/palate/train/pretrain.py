@@ -136,7 +136,10 @@ class _Validation:
         whole = dataset.events.height == log.events and tokenizer.config.runs == "keep"
         store = material.store if whole else tokenizer.encode(dataset)
         later = None if dataset.events.height == log.events else later_views(log, tokenizer)
-        scorer = ModelScorer(model, tokenizer, dataset, context=config.windows.context, store=store, later=later)
+        windows = config.windows
+        scorer = ModelScorer(
+            model, tokenizer, dataset, context=windows.context, slide=windows.slide, store=store, later=later
+        )
         validator = Validator(scorer, dataset, division, config.validation, seed=config.seed)
         return cls(dataset, division, scorer, validator)
 
