@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,6 +14,7 @@ from torch import Tensor
 
 from palate.model import TransformerConfig
 from palate.model.bias import PositionBias, TimeBias
+from palate.model.flex import flex_windowed_attention, what_is_seen
 from palate.model.grid import Dense, Grid, Span, grid_view, lay, lift
 from palate.model.summary import Summaries
 from palate.model.transformer import Transformer
@@ -24,18 +28,20 @@ NOW = 1_700_000_000_000
 class Case:
     """Random queries, keys, values and tables for sequences of one rectangle."""
 
-    def __init__(self, span: Span, first: list[int], length: int, *, has_time: bool = True, seed: int = 0) -> None:
+    def __init__(
+        self, span: Span, first: list[int], length: int, *, has_time: bool = True, seed: int = 0, width: int = E
+    ) -> None:
         draw = torch.Generator().manual_seed(seed)
         b = len(first)
         self.span, self.first = span, torch.tensor(first)
         self.rows = [
-            torch.randn(b, H, length, E, generator=draw, dtype=torch.float64, requires_grad=True) for _ in range(3)
+            torch.randn(b, H, length, width, generator=draw, dtype=torch.float64, requires_grad=True) for _ in range(3)
         ]
         steps = torch.randint(0, 10**7, (b, length), generator=draw).cumsum(1)
         self.query_time, self.key_time = NOW + steps, NOW + steps - torch.randint(0, 10**6, (b, length), generator=draw)
         self.position = PositionBias(H, span.rows).double()
         self.time = TimeBias(H, BUCKETS).double() if has_time else None
-        self.summaries = Summaries(span, heads=H, head_width=E).double()
+        self.summaries = Summaries(span, heads=H, head_width=width).double()
         self.tables = [
             parameter
             for part in (self.position, self.time, self.summaries)
@@ -49,14 +55,26 @@ class Case:
         buckets = None if self.time is None else BUCKETS
         return grid_view(self.span, self.first, self.query_time, self.key_time, buckets)
 
-    def fast(self) -> Tensor:
+    def to(self, device: str) -> Case:
+        """In single precision, on a device."""
+        self.first, self.query_time, self.key_time = (
+            each.to(device) for each in (self.first, self.query_time, self.key_time)
+        )
+        self.rows = [each.detach().float().to(device).requires_grad_() for each in self.rows]
+        self.tables = []
+        for part in (self.position, self.time, self.summaries):
+            if part is not None:
+                self.tables += part.float().to(device).parameters()
+        return self
+
+    def fast(self, attend: Callable[..., Tensor] = windowed_attention) -> Tensor:
         view = self.view()
         assert isinstance(view, Grid)
-        b, _, length, _ = self.rows[0].shape
+        b, _, length, width = self.rows[0].shape
         laid = [lay(view, each.transpose(1, 2).reshape(b * length, -1)) for each in self.rows]
-        query, key, value = (each.unflatten(2, (H, E)).transpose(1, 2).contiguous() for each in laid)
-        out = windowed_attention(query, key, value, view, self.position, self.time, self.summaries)
-        return lift(view, out.transpose(1, 2).flatten(2)).view(b, length, H, E).transpose(1, 2)
+        query, key, value = (each.unflatten(2, (H, width)).transpose(1, 2).contiguous() for each in laid)
+        out = attend(query, key, value, view, self.position, self.time, self.summaries)
+        return lift(view, out.transpose(1, 2).flatten(2)).view(b, length, H, width).transpose(1, 2)
 
     def plain(self) -> Tensor:
         return torch.stack(
@@ -136,6 +154,35 @@ def test_no_row_sees_a_later_one() -> None:
             if what == 2:
                 moved = (after != before).any(-1).any(1)
                 assert moved[:, row:].all(), f"row {row} is forgotten"
+
+
+@settings(max_examples=20, deadline=None)
+@given(span=spans, first=firsts, extra=st.integers(1, 25), seed=st.integers(0, 9))
+def test_flex_attention_is_told_the_same(span: Span, first: list[int], extra: int, seed: int) -> None:
+    """The masks and biases of the kernel, as dense attention on the processor."""
+    case = Case(span, first, span.rows + extra, has_time=bool(seed % 3), seed=seed)
+    torch.testing.assert_close(case.fast(by_its_words), case.fast())
+
+
+def by_its_words(query: Tensor, key: Tensor, value: Tensor, grid: Grid, *parts: Any) -> Tensor:
+    """What FlexAttention is told, done pair by pair."""
+    seen = what_is_seen(key, value, grid, *parts)
+    s, h, q, k = torch.meshgrid(*(torch.arange(size) for size in (*query.shape[:3], seen.key.shape[2])), indexing="ij")
+    logits = seen.modify(query @ seen.key.transpose(-1, -2) / query.shape[-1] ** 0.5, s, h, q, k)
+    return logits.masked_fill(~seen.mask(s, q, k), -torch.inf).softmax(-1) @ seen.value
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="FlexAttention's kernel needs a GPU")
+def test_flex_attention_learns_the_same() -> None:
+    """Values and gradients of the compiled kernel, on a GPU."""
+    results = []
+    for attend, device in ((windowed_attention, "cpu"), (flex_windowed_attention, "cuda")):
+        case = Case(Span(block=16, back=2, own=3, rank=2), [5, 0], 300, width=16).to(device)
+        out = case.fast(attend)
+        gradients = torch.autograd.grad(out.square().sum(), [*case.rows, *case.tables])
+        results.append([each.cpu() for each in (out, *gradients)])
+    for plain, fast in zip(*results, strict=True):
+        torch.testing.assert_close(fast, plain, rtol=2e-2, atol=2e-2)
 
 
 def test_a_short_view_is_dense() -> None:

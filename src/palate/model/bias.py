@@ -73,5 +73,9 @@ def gap_buckets(
 ) -> Int64[Tensor, "b q k"]:
     """floor(c · ln(1 + gap in seconds)), with c such that the longest gap falls into the last bucket."""
     gap = (query_time[:, :, None] - key_time[:, None, :]).clamp_(min=0).float().div_(1000)
-    scale = (buckets - 1) / math.log1p(LONGEST_GAP)
-    return gap.log1p_().mul_(scale).clamp_(max=buckets - 1).long()
+    return gap.log1p_().mul_(bucket_scale(buckets)).clamp_(max=buckets - 1).long()
+
+
+def bucket_scale(buckets: int) -> float:
+    """The c of `gap_buckets`."""
+    return (buckets - 1) / math.log1p(LONGEST_GAP)

@@ -70,6 +70,15 @@ class Dense(NamedTuple):
     """Buckets of the time between rows and keys; none without time."""
 
 
+class Times(NamedTuple):
+    """Moments in milliseconds of what lies on a grid; the time of a summary is the mean over its rows."""
+
+    asks: Int64[Tensor, "b n C"]
+    acted: Int64[Tensor, "b n C"]
+    mean: Int64[Tensor, "b n"]
+    shared_mean: Int64[Tensor, "b n"]
+
+
 class Grid(NamedTuple):
     """A rectangle of ``b`` sequences of ``l`` slots, laid on ``n`` blocks of ``C`` places."""
 
@@ -85,8 +94,12 @@ class Grid(NamedTuple):
     """Logarithm of what a vector of each block's summary stands for: its rows there are, over the rank."""
     shared_weight: Float[Tensor, "b n"]
     """The same for all blocks up to each."""
+    times: Times | None
+    """Moments; none without time."""
     gaps: tuple[Int16[Tensor, "b C k"], ...] | None
-    """For each block, buckets of the time to all that its rows see: summaries, the shared one first, then rows."""
+    """For each block, buckets of the time to all that its rows see: summaries, the shared one first, then rows. None
+    without time, and on a GPU, whose kernel makes them on the fly.
+    """
 
 
 def dense_view(query_time: Int64[Tensor, "b l"], key_time: Int64[Tensor, "b l"], time_buckets: int | None) -> Dense:
@@ -119,6 +132,10 @@ def grid_view(
     rows = torch.full((b, n), C, device=first.device)
     rows[:, 0] -= ahead
     up_to = rows.cumsum(1)
+    times = None if time_buckets is None else _times(slot, query_time, key_time, rows, C)
+    gaps = None
+    if times is not None and time_buckets is not None and not slot.is_cuda:
+        gaps = _gaps(span, times, time_buckets)
     return Grid(
         span=span,
         sequences=b,
@@ -128,34 +145,30 @@ def grid_view(
         missing=missing if bool(missing.any()) else None,
         weight=torch.log(rows / span.rank),
         shared_weight=torch.log(up_to / span.rank),
-        gaps=None if time_buckets is None else _gaps(span, n, slot, query_time, key_time, (rows, up_to), time_buckets),
+        times=times,
+        gaps=gaps,
     )
 
 
-def _gaps(
-    span: Span,
-    n: int,
-    slot: Tensor,
-    query_time: Tensor,
-    key_time: Tensor,
-    rows: tuple[Tensor, Tensor],
-    time_buckets: int,
-) -> tuple[Tensor, ...]:
-    """The time of a summary is the mean over its rows."""
-    b, C = len(query_time), span.block
+def _times(slot: Tensor, query_time: Tensor, key_time: Tensor, rows: Tensor, C: int) -> Times:
+    b, n = rows.shape
     asks = torch.zeros(b * n * C, dtype=torch.int64, device=slot.device)
     asks[slot] = query_time.reshape(-1)
     acted = torch.zeros_like(asks)
     acted[slot] = key_time.reshape(-1)
     asks, acted = asks.view(b, n, C), acted.view(b, n, C)
     total = acted.sum(-1)
-    mean, shared_mean = total // rows[0], total.cumsum(1) // rows[1]
+    return Times(asks, acted, total // rows, total.cumsum(1) // rows.cumsum(1))
+
+
+def _gaps(span: Span, times: Times, time_buckets: int) -> tuple[Tensor, ...]:
     found = []
-    for block in range(n):
+    for block in range(times.mean.shape[1]):
         low, own = span.exact(block), span.summarised(block)
-        together = shared_mean[:, own - 1 : own] if own else mean[:, :0]
-        times = torch.cat([together, mean[:, own:low], acted[:, low : block + 1].flatten(1)], dim=1)
-        found.append(gap_buckets(asks[:, block], times, time_buckets).to(torch.int16))
+        together = times.shared_mean[:, own - 1 : own] if own else times.mean[:, :0]
+        acted = times.acted[:, low : block + 1].flatten(1)
+        keys = torch.cat([together, times.mean[:, own:low], acted], dim=1)
+        found.append(gap_buckets(times.asks[:, block], keys, time_buckets).to(torch.int16))
     return tuple(found)
 
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from palate.model.attention import biased_attention
 from palate.model.bias import PositionBias, TimeBias
 from palate.model.config import TransformerConfig
+from palate.model.flex import flex_windowed_attention
 from palate.model.grid import Dense, Grid, Span, dense_view, grid_view, lay, lift
 from palate.model.summary import Summaries
 from palate.model.window import windowed_attention
@@ -129,7 +130,8 @@ class Attention(nn.Module):
     def _windowed(self, projected: Float[Tensor, "S W"], view: Grid) -> Float[Tensor, "S D"]:
         assert self.summaries is not None
         query, key, value = self._split(lay(view, projected)).contiguous()
-        out = windowed_attention(query, key, value, view, self.position, self.time, self.summaries)
+        attend = flex_windowed_attention if query.is_cuda else windowed_attention
+        out = attend(query, key, value, view, self.position, self.time, self.summaries)
         return lift(view, _joined(out))
 
     def _split(self, projected: Float[Tensor, "b l W"]) -> Float[Tensor, "3 b H l E"]:

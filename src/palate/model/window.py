@@ -52,7 +52,7 @@ def windowed_attention(
         together.key,
         together.value,
         position.band(span.block, span.rows),
-        None if time is None or grid.gaps is None else time.table,
+        None if time is None else time.table,
         summaries.position.table,
         grid,
     )

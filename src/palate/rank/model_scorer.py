@@ -195,9 +195,9 @@ class ModelScorer:
             last = np.cumsum(earlier.lengths) - 1
             keep = np.repeat(run[last], earlier.lengths) - run <= self._context
             if self.anchored:
-                query, first = np.unique(earlier.query[keep], return_index=True)
+                has, first = np.unique(earlier.query[keep], return_index=True)
                 token = np.searchsorted(self.store.event, earlier.row[keep][first])
-                skipped[query] = token - self.store.begin[token]
+                skipped[has] = token - self.store.begin[token]
         asking = self._asking(queries, of_event)
         history = self._dataset.events[earlier.row[keep]]
         query = np.concatenate([earlier.query[keep], np.arange(len(queries))])
@@ -211,8 +211,8 @@ class ModelScorer:
             asked=Asked.nothing(len(events)),
             first=np.diff(query[order], prepend=-1) != 0,
         )
-        history = np.cumsum(store.begin == np.arange(len(store.begin))) - 1
-        store = store._replace(begin=store.begin - skipped[history])
+        number = np.cumsum(store.begin == np.arange(len(store.begin))) - 1
+        store = store._replace(begin=store.begin - skipped[number])
         return store, np.searchsorted(store.event, np.flatnonzero(asks))
 
     @cached_property
