@@ -5,17 +5,22 @@ Each sub-layer updates the state as x + σ(W x) · f(norm x): the gate can close
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from palate.model.attention import biased_attention
 from palate.model.bias import PositionBias, TimeBias
+from palate.model.cache import Folded, MemberCache
 from palate.model.config import TransformerConfig
 from palate.model.flex import flex_windowed_attention
 from palate.model.grid import Dense, Grid, Span, dense_view, grid_view, lay, lift
-from palate.model.summary import Summaries
+from palate.model.step import Past, attend_to_past, gather
+from palate.model.storage import Precision, Rows
+from palate.model.summary import Pooled, Summaries
 from palate.model.window import windowed_attention
 from palate.tokens.batch import Batch
 
@@ -31,14 +36,88 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(Block(config, context=context, has_time=has_time) for _ in range(config.blocks))
         self.norm = nn.RMSNorm(config.width)
 
-    def forward(self, x: Float[Tensor, "T D"], batch: Batch) -> Float[Tensor, "T D"]:
-        """Encode every row from the rows of its sequence up to itself."""
+    def forward(self, x: Float[Tensor, "T D"], batch: Batch, kept: list[Tensor] | None = None) -> Float[Tensor, "T D"]:
+        """Encode every row from the rows of its sequence up to itself.
+
+        Each layer appends the keys and values of the rows to ``kept``, ``[T, 2 D]``.
+        """
         views = self._views(batch)
         x = self.dropout(x)
         for block in self.blocks:
-            x = block(x, views)
+            x = block(x, views, kept)
         encoded: Tensor = self.norm(x)
         return encoded
+
+    def new_cache(self, precision: Precision, *, start: int) -> MemberCache:
+        """The cache of a member whose view begins at place ``start``, without a row."""
+        first = self.attentions[0]
+        return MemberCache(Rows(precision, len(self.blocks), first.heads, first.head_width), start=start)
+
+    def read(self, cache: MemberCache, x: Float[Tensor, "T D"], batch: Batch) -> Float[Tensor, "T D"]:
+        """Commit the first rows of a view, all at once: one sequence, whose batch says where the view begins."""
+        assert cache.start == cache.stop == int(batch.first), "an empty cache, and the rows of its view"
+        kept: list[Tensor] = []
+        encoded: Tensor = self(x, batch, kept)
+        heads = self.attentions[0].heads
+        rows = torch.stack([each.view(len(x), 2, heads, -1) for each in kept]).permute(2, 0, 3, 1, 4)
+        cache.append(rows, batch.key_time)
+        self._fold(cache)
+        return encoded
+
+    def step(
+        self,
+        caches: Sequence[MemberCache],
+        x: Float[Tensor, "B D"],
+        query_time: Int64[Tensor, "B"],
+        key_time: Int64[Tensor, "B"],
+        *,
+        commit: bool,
+    ) -> Float[Tensor, "B D"]:
+        """Encode the next row of each member; ``commit`` puts it into its cache, without it nothing is kept."""
+        past = gather(caches, query_time, key_time, span=self.span, time_buckets=self.time_buckets)
+        found = []
+        for number, block in enumerate(self.blocks):
+            assert isinstance(block, Block)
+            x, key, value = block.step(x, past, number)
+            found.append(torch.stack([key, value]))
+        if commit:
+            rows = torch.stack(found, dim=1)  # [2, N, B, H, E]
+            for number, cache in enumerate(caches):
+                cache.append(rows[:, :, number, :, None], key_time[number, None])
+                self._fold(cache)
+        encoded: Tensor = self.norm(x)
+        return encoded
+
+    @property
+    def attentions(self) -> list[Attention]:
+        """Those of the blocks."""
+        found = [part for part in self.modules() if isinstance(part, Attention)]
+        assert len(found) == len(self.blocks)
+        return found
+
+    def _fold(self, cache: MemberCache) -> None:
+        """Replace the rows of blocks that the next row no longer sees one by one by their summaries."""
+        if self.span is None or not (blocks := cache.due(self.span)):
+            return
+        C, ahead = self.span.block, cache.first % self.span.block
+        count = blocks * C - ahead
+        rows = F.pad(cache.rows.read()[:, :, :, :count], (0, 0, ahead, 0))
+        rows = rows.view(*rows.shape[:3], blocks, C, -1)
+        missing = torch.arange(C) < ahead
+        pooled: list[Pooled] = []
+        for number, attention in enumerate(self.attentions):
+            assert attention.summaries is not None
+            pooled.append(attention.summaries(*rows[:, number, None], missing[None] if ahead else None))
+        time = F.pad(cache.rows.time[:count], (ahead, 0)).view(blocks, C)
+        each = torch.full((blocks,), C)
+        each[0] -= ahead
+        folded = Folded(
+            weight=torch.cat([layer.weight for layer in pooled]),
+            vectors=torch.stack([torch.cat([getattr(layer, what) for layer in pooled]) for what in ("key", "value")]),
+            rows=each,
+            time=time.sum(1),
+        )
+        cache.fold(folded, self.span)
 
     def _views(self, batch: Batch) -> tuple[Dense | Grid, ...]:
         """What the attention of all blocks has to know of each rectangle."""
@@ -64,11 +143,21 @@ class Block(nn.Module):
         self.attention = Gated(Attention(config, context=context, has_time=has_time), config)
         self.feed_forward = Gated(SwiGLU(config), config)
 
-    def forward(self, x: Float[Tensor, "T D"], views: tuple[Dense | Grid, ...]) -> Float[Tensor, "T D"]:
+    def forward(
+        self, x: Float[Tensor, "T D"], views: tuple[Dense | Grid, ...], kept: list[Tensor] | None
+    ) -> Float[Tensor, "T D"]:
         """One block's update."""
-        x = self.attention(x, views)
+        x = self.attention(x, views, kept)
         updated: Tensor = self.feed_forward(x)
         return updated
+
+    def step(self, x: Float[Tensor, "B D"], past: Past, layer: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The same for one row of each member; also the rows' keys and values, ``[B, H, E]``."""
+        attention = self.attention.update
+        assert isinstance(attention, Attention)
+        query, key, value = attention.heads_of(self.attention.norm(x))
+        x = self.attention.join(x, attention.step(query, key, value, past, layer))
+        return self.feed_forward(x), key, value
 
 
 class Gated(nn.Module):
@@ -85,8 +174,11 @@ class Gated(nn.Module):
 
     def forward(self, x: Float[Tensor, "T D"], *context: object) -> Float[Tensor, "T D"]:
         """Update the state."""
-        updated: Tensor = self.dropout(self.update(self.norm(x), *context))
-        return torch.addcmul(x, torch.sigmoid(self.gate(x)), updated)
+        return self.join(x, self.update(self.norm(x), *context))
+
+    def join(self, x: Float[Tensor, "T D"], update: Float[Tensor, "T D"]) -> Float[Tensor, "T D"]:
+        """The state with an update, as far as the gate lets it through."""
+        return torch.addcmul(x, torch.sigmoid(self.gate(x)), self.dropout(update))
 
 
 class Attention(nn.Module):
@@ -94,20 +186,22 @@ class Attention(nn.Module):
 
     def __init__(self, config: TransformerConfig, *, context: int, has_time: bool) -> None:
         super().__init__()
-        self.heads = config.heads
+        self.heads, self.head_width = config.heads, config.width // config.heads
         self.project_in = nn.Linear(config.width, 3 * config.width, bias=False)
         self.project_out = nn.Linear(config.width, config.width, bias=False)
         span = Span.of(config)
         self.position = PositionBias(config.heads, context if span is None else min(context, span.rows))
         self.time = TimeBias(config.heads, config.time_buckets) if has_time else None
-        self.summaries = (
-            None if span is None else Summaries(span, heads=config.heads, head_width=config.width // config.heads)
-        )
+        self.summaries = None if span is None else Summaries(span, heads=config.heads, head_width=self.head_width)
 
-    def forward(self, x: Float[Tensor, "T D"], views: tuple[Dense | Grid, ...]) -> Float[Tensor, "T D"]:
+    def forward(
+        self, x: Float[Tensor, "T D"], views: tuple[Dense | Grid, ...], kept: list[Tensor] | None
+    ) -> Float[Tensor, "T D"]:
         """Attend to the rows up to one's own."""
-        T = len(x)
+        T, D = x.shape
         projected = self.project_in(x)
+        if kept is not None:
+            kept.append(projected[:, D:])
         attended, start = [], 0
         for view in views:
             stop = start + view.sequences * view.length
@@ -118,6 +212,24 @@ class Attention(nn.Module):
         assert start == T, f"rectangles hold {start} slots of {T}"
         together: Tensor = self.project_out(attended[0] if len(attended) == 1 else torch.cat(attended))
         return together
+
+    def heads_of(self, x: Float[Tensor, "B D"]) -> Float[Tensor, "3 B H E"]:
+        """Queries, keys and values of rows."""
+        split: Tensor = self.project_in(x).view(len(x), 3, self.heads, self.head_width).transpose(0, 1)
+        return split
+
+    def step(
+        self,
+        query: Float[Tensor, "B H E"],
+        key: Float[Tensor, "B H E"],
+        value: Float[Tensor, "B H E"],
+        past: Past,
+        layer: int,
+    ) -> Float[Tensor, "B D"]:
+        """What the next row of each member takes from the past."""
+        found = attend_to_past(query, key, value, past, layer, self.position, self.time, self.summaries)
+        out: Tensor = self.project_out(found.flatten(1))
+        return out
 
     def _dense(self, projected: Float[Tensor, "S W"], view: Dense) -> Float[Tensor, "S D"]:
         b, length = view.sequences, view.length
@@ -135,8 +247,8 @@ class Attention(nn.Module):
         return lift(view, _joined(out))
 
     def _split(self, projected: Float[Tensor, "b l W"]) -> Float[Tensor, "3 b H l E"]:
-        b, length, W = projected.shape
-        return projected.view(b, length, 3, self.heads, W // 3 // self.heads).permute(2, 0, 3, 1, 4)
+        b, length, _ = projected.shape
+        return projected.view(b, length, 3, self.heads, self.head_width).permute(2, 0, 3, 1, 4)
 
 
 def _joined(heads: Float[Tensor, "b H l E"]) -> Float[Tensor, "b l D"]:
