@@ -27,8 +27,8 @@ class Past(NamedTuple):
     """What the next rows of ``B`` members see."""
 
     rows: Float[Tensor, "2 N B H K E"]
-    there: Bool[Tensor, "B K"]
-    """False where a shorter cache is padded."""
+    there: Bool[Tensor, "B K"] | None
+    """False where a shorter cache is padded; none where none is."""
     distance: Int64[Tensor, "B K"]
     """Rows back, from 1."""
     gaps: Int64[Tensor, "B K1"] | None
@@ -60,7 +60,6 @@ def gather(
     lengths = torch.tensor([cache.rows.length for cache in caches])
     longest = int(lengths.max())
     place = torch.arange(longest)
-    there = place < lengths[:, None]
     if len(caches) == 1:
         rows, time = caches[0].rows.read()[:, :, None], caches[0].rows.time[None]
     else:
@@ -76,7 +75,7 @@ def gather(
         gaps = _buckets(query_time, torch.cat([time, key_time[:, None]], dim=1), time_buckets)
     return Past(
         rows=rows,
-        there=there,
+        there=None if bool((lengths == longest).all()) else place < lengths[:, None],
         distance=(lengths[:, None] - place).clamp(min=0),
         gaps=gaps,
         old=None if span is None else _gather_old(caches, query_time, span, time_buckets),
@@ -125,22 +124,24 @@ def attend_to_past(
 ) -> Float[Tensor, "B H E"]:
     """What a row takes from the past and from itself; biases as in `palate.model.window`."""
     scale = 1 / math.sqrt(query.shape[-1])
-    own = query.unsqueeze(-1)
+    own = query.unsqueeze(-2)  # a row times many columns: the other way round takes several times as long
     keys, values = past.rows[0, layer], past.rows[1, layer]
-    products = [(keys @ own)[..., 0], (query * key).sum(-1, keepdim=True)]
+    products = [(own @ keys.transpose(-1, -2))[..., 0, :], (query * key).sum(-1, keepdim=True)]
     itself = torch.zeros(len(query), 1, dtype=torch.int64)
     bias = position.at(torch.cat([past.distance, itself], dim=1))
     if time is not None and past.gaps is not None:
         bias = bias + time.table[:, past.gaps].transpose(0, 1)
     logits = torch.cat(products, dim=-1) * scale + bias
     K = keys.shape[2]
-    logits[..., :K].masked_fill_(~past.there[:, None], -torch.inf)
+    if past.there is not None:
+        logits[..., :K].masked_fill_(~past.there[:, None], -torch.inf)
     if past.old is None:
         weights = logits.softmax(-1)
     else:
         assert summaries is not None
         B, H, E = query.shape
-        of_old = (past.old.vectors[0, layer].view(B, H, -1, E) @ own).view(B, H, past.old.weight.shape[1], -1) * scale
+        of_old = own @ past.old.vectors[0, layer].view(B, H, -1, E).transpose(-1, -2) * scale
+        of_old = of_old.view(B, H, past.old.weight.shape[1], -1)
         added = summaries.position.table[:, past.old.distance].transpose(0, 1) + past.old.weight[:, None]
         if time is not None and past.old.gaps is not None:
             added = added + time.table[:, past.old.gaps].transpose(0, 1)

@@ -13,11 +13,11 @@ from torch import Tensor
 
 Precision = Literal["float32", "bfloat16", "int8"]
 _TYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.int8}
-_LEAST_ROWS: Final = 16
+_SPARE_ROWS: Final = 16
 
 
 class Rows:
-    """Keys, values and times of neighbouring rows; grows by doubling, so that a row is copied a few times at most.
+    """Keys, values and times of neighbouring rows; grows by quarters, so that a row is copied a few times at most.
 
     8-bit integers are the vector of a row and a head over its largest magnitude, times 127, rounded.
     """
@@ -51,7 +51,7 @@ class Rows:
         """Keep more rows behind those that are there."""
         start, stop = self.length, self.length + len(time)
         if stop > len(self._time):
-            self._grow(max(stop, 2 * start, _LEAST_ROWS))
+            self._grow(max(stop, start + start // 4 + _SPARE_ROWS))
         if self.precision == "int8":
             scale = rows.abs().amax(-1).clamp(min=torch.finfo(torch.float32).tiny) / 127
             self._scale[:, :, :, start:stop] = scale
