@@ -296,3 +296,22 @@ def test_sasrec_has_no_cache() -> None:
     versions = ItemVersions(model, tokenizer, present_catalogue(tokenizer, dataset))
     with pytest.raises(ConfigError, match="can't be cached"):
         LiveMembers(model, versions, lambda _: History.of(tokenizer.encode(dataset), 0, 1), windows=WindowConfig())
+
+
+@pytest.mark.parametrize("encoder", [DENSE, WINDOWED], ids=["dense", "windowed"])
+def test_an_open_run_is_read_anew_each_time(encoder: TransformerConfig) -> None:
+    """What of it is still to come changes what is known of it; the rows before it are kept."""
+    there = World(encoder)
+    there.append(2, 15)
+    there.open[2] = 4
+    states = []
+    for _ in range(2):
+        there.agrees([2])
+        states.append(there.live.states([2], there.questions([2])))
+        cached = there.live.store.get(2)
+        assert cached is not None
+        assert cached.stop == 12, "the run's first token is asked for by a row that is closed"
+        there.changes += 1
+    assert not torch.allclose(*states)
+    there.append(2, 1)
+    there.agrees([2])
