@@ -105,17 +105,20 @@ def rows_of(context: int) -> Batch:
     )
 
 
-def cell(variant: str, context: int, mode: str, answer: multiprocessing.Queue[tuple[float, float]]) -> None:
+def cell(
+    variant: str, context: int, mode: str, device: str, answer: multiprocessing.Queue[tuple[float, float]]
+) -> None:
     """Microseconds a row and MiB of one variant; median of some steps after the first."""
+    on_gpu = device != "cpu"
     settings, attention = VARIANTS[variant]
     torch.manual_seed(0)
     config = TransformerConfig.model_validate(settings)
     encoder = Transformer(config, context=context, has_time=config.time_bias)
     for block in encoder.blocks:
         block.attention.update.__class__ = attention
-    batch = rows_of(context)
-    x = torch.randn(len(batch.target), config.width)
-    encoder.train(mode == "training")
+    encoder.to(device).train(mode == "training")
+    batch = Batch(*(each.to(device) if isinstance(each, Tensor) else each for each in rows_of(context)))
+    x = torch.randn(len(batch.target), config.width, device=device)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     seconds = []
     while len(seconds) < 3 or (sum(seconds) < 2 and len(seconds) < 7):
@@ -125,7 +128,12 @@ def cell(variant: str, context: int, mode: str, answer: multiprocessing.Queue[tu
         else:
             with torch.inference_mode():
                 encoder(x, batch)
+        if on_gpu:
+            torch.cuda.synchronize()
         seconds.append(time.perf_counter() - began)
+    if on_gpu:
+        answer.put((float(np.median(seconds[1:])) / len(x) * 1e6, torch.cuda.max_memory_allocated() / 2**20))
+        return
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     answer.put((float(np.median(seconds[1:])) / len(x) * 1e6, (peak - before) / 1024))
 
@@ -146,7 +154,7 @@ def cost(given: argparse.Namespace) -> dict[str, object]:
                     shown.append("does not fit")
                     continue
                 answer = fork.Queue()
-                process = fork.Process(target=cell, args=(variant, context, mode, answer))
+                process = fork.Process(target=cell, args=(variant, context, mode, given.device, answer))
                 process.start()
                 found, last = answer.get()
                 process.join()
@@ -155,7 +163,7 @@ def cost(given: argparse.Namespace) -> dict[str, object]:
                 print(rows[-1], file=sys.stderr, flush=True)
             table.add_row(variant, *shown)
         Console(width=120).print(table)
-    return {"threads": torch.get_num_threads(), "rows": rows}
+    return {"device": given.device, "threads": torch.get_num_threads(), "rows": rows}
 
 
 SMALL = {"width": 32, "heads": 1, "blocks": 2, "time_bias": False}
@@ -236,6 +244,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["cost", "quality"])
     parser.add_argument("--memory", type=float, default=6.0, help="GiB that a cell may take")
+    parser.add_argument("--device", default="cpu", help="of `cost`: cpu or cuda, where windows go by FlexAttention")
     parser.add_argument("--members", type=int, default=30)
     parser.add_argument("--items", type=int, default=800)
     parser.add_argument("--epochs", type=int, default=12)
