@@ -106,10 +106,11 @@ def rows_of(context: int) -> Batch:
 
 
 def cell(
-    variant: str, context: int, mode: str, device: str, answer: multiprocessing.Queue[tuple[float, float]]
+    variant: str, context: int, mode: str, given: argparse.Namespace, answer: multiprocessing.Queue[tuple[float, float]]
 ) -> None:
     """Microseconds a row and MiB of one variant; median of some steps after the first."""
-    on_gpu = device != "cpu"
+    device, on_gpu = given.device, given.device != "cpu"
+    clock = time.process_time if given.processor_time else time.perf_counter
     settings, attention = VARIANTS[variant]
     torch.manual_seed(0)
     config = TransformerConfig.model_validate(settings)
@@ -122,7 +123,7 @@ def cell(
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     seconds = []
     while len(seconds) < 3 or (sum(seconds) < 2 and len(seconds) < 7):
-        began = time.perf_counter()
+        began = clock()
         if mode == "training":
             encoder(x, batch).sum().backward()
         else:
@@ -130,7 +131,7 @@ def cell(
                 encoder(x, batch)
         if on_gpu:
             torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - began)
+        seconds.append(clock() - began)
     if on_gpu:
         answer.put((float(np.median(seconds[1:])) / len(x) * 1e6, torch.cuda.max_memory_allocated() / 2**20))
         return
@@ -154,7 +155,7 @@ def cost(given: argparse.Namespace) -> dict[str, object]:
                     shown.append("does not fit")
                     continue
                 answer = fork.Queue()
-                process = fork.Process(target=cell, args=(variant, context, mode, given.device, answer))
+                process = fork.Process(target=cell, args=(variant, context, mode, given, answer))
                 process.start()
                 found, last = answer.get()
                 process.join()
@@ -163,7 +164,12 @@ def cost(given: argparse.Namespace) -> dict[str, object]:
                 print(rows[-1], file=sys.stderr, flush=True)
             table.add_row(variant, *shown)
         Console(width=120).print(table)
-    return {"device": given.device, "threads": torch.get_num_threads(), "rows": rows}
+    return {
+        "device": given.device,
+        "processor_time": given.processor_time,
+        "threads": torch.get_num_threads(),
+        "rows": rows,
+    }
 
 
 SMALL = {"width": 32, "heads": 1, "blocks": 2, "time_bias": False}
@@ -244,6 +250,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["cost", "quality"])
     parser.add_argument("--memory", type=float, default=6.0, help="GiB that a cell may take")
+    parser.add_argument("--processor-time", action="store_true", help="of a busy machine, with OMP_NUM_THREADS=1")
     parser.add_argument("--device", default="cpu", help="of `cost`: cpu or cuda, where windows go by FlexAttention")
     parser.add_argument("--members", type=int, default=30)
     parser.add_argument("--items", type=int, default=800)

@@ -261,6 +261,17 @@ def test_no_state_depends_on_later_rows_with_a_short_window() -> None:
             assert (after[:, row:] != before[:, row:]).any(-1).all(), f"row {row} is forgotten"
 
 
+def test_every_parameter_has_a_gradient_in_every_step_of_training() -> None:
+    """As several processes need it; of histories that fit into the window, that of the summaries is 0."""
+    made = encoder(window=8, block=4).train()
+    for length in (8, 30):
+        made.zero_grad()
+        made(torch.randn(length, 8), batch_of([2] * length)).square().sum().backward()
+        for name, parameter in made.named_parameters():
+            assert parameter.grad is not None, name
+            assert bool(parameter.grad.any()) == (length == 30 or "summaries" not in name), name
+
+
 def test_a_window_is_a_multiple_of_a_block() -> None:
     with pytest.raises(ValueError, match="not a multiple of 64 rows"):
         TransformerConfig(window=100)

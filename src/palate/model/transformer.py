@@ -211,6 +211,9 @@ class Attention(nn.Module):
             start = stop
         assert start == T, f"rectangles hold {start} slots of {T}"
         together: Tensor = self.project_out(attended[0] if len(attended) == 1 else torch.cat(attended))
+        if self.training and self.summaries is not None and not any(isinstance(view, Grid) for view in views):
+            # Several processes add up gradients of all parameters, whether one of them had a long history or not.
+            together = together + 0.0 * sum(parameter.sum() for parameter in self.summaries.parameters())
         return together
 
     def heads_of(self, x: Float[Tensor, "B D"]) -> Float[Tensor, "3 B H E"]:
