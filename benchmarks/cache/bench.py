@@ -26,7 +26,8 @@ from palate.data import Dataset, split
 from palate.model import ModelConfig, TransformerConfig
 from palate.model.cache import CacheConfig
 from palate.rank.decode import decode
-from palate.rank.live import History, LiveMembers, Questions
+from palate.rank.live import LiveMembers
+from palate.rank.member_rows import History, Questions
 from palate.rank.versions import ItemVersions
 from palate.simulate import preset, simulate
 from palate.tokens import Tokenizer, TokenStore, WindowConfig, present_catalogue

@@ -18,7 +18,8 @@ from palate.errors import ConfigError
 from palate.model import SasRecConfig, SequenceModel, TowerConfig, TransformerConfig
 from palate.model.cache import CacheConfig
 from palate.rank.decode import decode
-from palate.rank.live import History, LiveMembers, Questions
+from palate.rank.live import LiveMembers
+from palate.rank.member_rows import History, Questions
 from palate.rank.versions import ItemVersions
 from palate.runs import network
 from palate.tokens import Catalogue, Tokenizer, TokenStore, WindowConfig, present_catalogue

@@ -16,7 +16,8 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from palate.rank.catalogue import tie_break
-from palate.rank.live import LiveMembers, Questions
+from palate.rank.live import LiveMembers
+from palate.rank.member_rows import Questions, chosen
 from palate.rank.topk import top_k
 from palate.words import FIRST_KNOWN
 
@@ -49,5 +50,6 @@ def decode(
             scores.append(best.scores[:, 0])
             taken = column >= 0
             allowed[taken, column[taken]] = False
-            rows = live.chosen(rows, questions, np.where(taken, column + FIRST_KNOWN, 0).astype(np.int32))
+            items = np.where(taken, column + FIRST_KNOWN, 0).astype(np.int32)
+            rows = chosen(rows, live.tokenizer, questions, items, live.versions.number)
     return Decoded(torch.stack(columns, dim=1), torch.stack(scores, dim=1))
