@@ -122,7 +122,7 @@ views = st.sampled_from([(500, 1), (9, 1), (9, 4), (12, 12), (20, 7)])
 
 
 @pytest.mark.parametrize("encoder", [DENSE, WINDOWED], ids=["dense", "windowed"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     todo=operations,
     view=views,
@@ -316,3 +316,19 @@ def test_an_open_run_is_read_anew_each_time(encoder: TransformerConfig) -> None:
     assert not torch.allclose(*states)
     there.append(2, 1)
     there.agrees([2])
+
+
+@pytest.mark.parametrize("context", [500, 31])
+def test_old_blocks_are_summarised_as_in_a_view(context: int) -> None:
+    """Row by row and all at once, in views that begin within a block, until many blocks share a summary."""
+    there = World(WINDOWED, windows=WindowConfig(context=context, slide=min(context, 7)))
+    there.append(0, 21)
+    for _ in range(15):
+        there.append(0, 1)
+        there.live.append([0])
+        there.agrees([0])
+    cached = there.live.store.get(0)
+    assert cached is not None
+    assert cached.shared
+    there.append(1, 36)
+    there.agrees([1, 0])

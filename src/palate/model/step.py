@@ -19,7 +19,6 @@ from torch import Tensor
 
 from palate.model.bias import PositionBias, TimeBias, gap_buckets
 from palate.model.cache import MemberCache
-from palate.model.grid import Span
 from palate.model.summary import Summaries
 
 
@@ -53,7 +52,6 @@ def gather(
     query_time: Int64[Tensor, "B"],
     key_time: Int64[Tensor, "B"],
     *,
-    span: Span | None,
     time_buckets: int | None,
 ) -> Past:
     """The past of the next row of each member, who asks at ``query_time`` and carries what was done at ``key_time``."""
@@ -78,13 +76,11 @@ def gather(
         there=None if bool((lengths == longest).all()) else place < lengths[:, None],
         distance=(lengths[:, None] - place).clamp(min=0),
         gaps=gaps,
-        old=None if span is None else _gather_old(caches, query_time, span, time_buckets),
+        old=_gather_old(caches, query_time, time_buckets),
     )
 
 
-def _gather_old(
-    caches: Sequence[MemberCache], query_time: Tensor, span: Span, time_buckets: int | None
-) -> OldPast | None:
+def _gather_old(caches: Sequence[MemberCache], query_time: Tensor, time_buckets: int | None) -> OldPast | None:
     counts = [0 if cache.old is None else len(cache.old.rows) for cache in caches]
     most = max(counts)
     if not most:
@@ -101,9 +97,8 @@ def _gather_old(
         vectors[:, :, number, :, :count] = cache.old.vectors
         weight[number, :count] = torch.log(cache.old.rows / rank)
         mean[number, :count] = cache.old.time // cache.old.rows
+        # The shared one is there once all that have their own are, and so its distance is `Span.own`.
         distance[number, :count] = torch.arange(count - 1, -1, -1)
-        if cache.shared:
-            distance[number, 0] = span.own
     gaps = None if time_buckets is None else _buckets(query_time, mean, time_buckets)
     return OldPast(vectors, weight, distance, gaps)
 

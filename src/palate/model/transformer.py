@@ -74,7 +74,7 @@ class Transformer(nn.Module):
         commit: bool,
     ) -> Float[Tensor, "B D"]:
         """Encode the next row of each member; ``commit`` puts it into its cache, without it nothing is kept."""
-        past = gather(caches, query_time, key_time, span=self.span, time_buckets=self.time_buckets)
+        past = gather(caches, query_time, key_time, time_buckets=self.time_buckets)
         found = []
         for number, block in enumerate(self.blocks):
             assert isinstance(block, Block)
