@@ -289,6 +289,17 @@ def test_an_edit_makes_stale_what_read_a_version_that_is_gone() -> None:
     torch.testing.assert_close(third, there.live.recomputed([0], asked))
 
 
+def test_a_row_that_is_added_later_makes_a_cache_as_old_as_its_version() -> None:
+    there = World(keep=2)
+    there.append(0, 1)
+    there.edit()
+    there.live.append([0])
+    there.append(0, 1)
+    there.live.append([0])  # the row that carries the token of version 0
+    there.edit()
+    there.agrees([0])
+
+
 def test_sasrec_has_no_cache() -> None:
     dataset = world(3)
     config = everything(encoder=SasRecConfig(width=16))

@@ -29,7 +29,7 @@ class Version(NamedTuple):
     catalogue: Catalogue
     tables: ItemTables
     inputs: Float[Tensor, "I D"] | None
-    """Items as events of a history; none where that depends on the event's moment."""
+    """What items are as events of a history, but for their age; none where that depends on the event's moment."""
 
 
 class ItemVersions:
@@ -69,7 +69,7 @@ class ItemVersions:
             inputs = None
             if tower.config.gate == "training":
                 items = torch.arange(FIRST_KNOWN + len(catalogue.counts), dtype=torch.int32)
-                inputs = tower.inputs(tables, catalogue, items, torch.zeros(len(items), dtype=torch.int64))
+                inputs = tower.items(tables, catalogue, items, torch.zeros(len(items), dtype=torch.int64))
         self.number += 1
         self._versions[self.number] = Version(tokenizer, catalogue, tables, inputs)
         if len(self._versions) > self._keep:
@@ -86,10 +86,11 @@ class ItemVersions:
             known = self._versions[number]
             # An item that a version does not know is read by no row of it, but all rows are looked up.
             there = item.clamp(max=len(known.catalogue.counts) + FIRST_KNOWN - 1)
+            tower, tables, catalogue = self._model.tower, known.tables, known.catalogue
             if known.inputs is not None:
-                own = F.embedding(there, known.inputs)
+                own = tower.aged(F.embedding(there, known.inputs), tables, catalogue, there, moment)
             else:
-                own = self._model.tower.inputs(known.tables, known.catalogue, there, moment)
+                own = tower.inputs(tables, catalogue, there, moment)
             found = own if found is None else torch.where((version == number)[:, None], own, found)
         assert found is not None, "no rows"
         return found
