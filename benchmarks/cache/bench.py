@@ -80,7 +80,7 @@ def measure(clock: Clock, tokenizer: Tokenizer, live: LiveMembers, members: Memb
     V = len(tokenizer.items.values)
     allowed = torch.ones(1, V, dtype=torch.bool)
     live.append(some)
-    row = {"rebuild": median_ms(clock, some[:10], lambda member: (live.forget(member), live.append([member])))}
+    row = {"rebuild": median_ms(clock, some[:5], lambda member: (live.forget(member), live.append([member])))}
 
     def appended(member: int) -> None:
         members.length[member] += 1
@@ -102,7 +102,7 @@ def measure(clock: Clock, tokenizer: Tokenizer, live: LiveMembers, members: Memb
     row["append"] = median_ms(clock, some, appended)
     row["question"] = median_ms(clock, some, asked)
     row["question and scores"] = median_ms(clock, some, scored)
-    row["recomputed"] = median_ms(clock, some[:12], recomputed)
+    row["recomputed"] = median_ms(clock, some[:5], recomputed)
     row["decoded step"] = (median_ms(clock, some, decoded(STEPS + 1)) - median_ms(clock, some, decoded(1))) / STEPS
     together = members.questions(some[:BATCH], tokenizer)
     row["question in a batch"] = median_ms(clock, [0] * 8, lambda _: live.states(some[:BATCH], together)) / BATCH
