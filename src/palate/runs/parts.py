@@ -48,7 +48,7 @@ def _attention(config: ModelConfig) -> str:
     if isinstance(encoder, SasRecConfig) or encoder.window is None:
         return "dense: every row of the view is seen"
     return (
-        f"{encoder.window:,} rows one by one, {encoder.summaries} blocks of {encoder.block} before them by summaries of "
+        f"{encoder.window:,} rows one by one, {encoder.summaries} blocks of {encoder.block} before by summaries of "
         f"their own, older ones by one; {encoder.rank} vectors a summary"
     )
 
