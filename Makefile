@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 OUT ?= benchmarks/peer/metrics.json
 WORK ?= /tmp/palate-size
 
-.PHONY: demo test test-slow lint install bench-ml1m bench-movietweetings bench-peer bench-merging bench-windows bench-simulator bench-size bench-intents bench-time bench-cold bench-next bench-objective bench-cost bench-length bench-cache clean
+.PHONY: demo test test-slow lint install bench-ml1m bench-movietweetings bench-peer bench-merging bench-windows bench-simulator bench-size bench-intents bench-time bench-cold bench-next bench-objective bench-cost bench-speed bench-length bench-cache clean
 
 demo: $(INSTALLED)  ## The whole path on the simulated service: simulate, train, measure, show.
 	rm -rf palate-demo
@@ -72,6 +72,9 @@ bench-length: $(INSTALLED)  ## Window and summaries beside dense attention: time
 
 bench-cache: $(INSTALLED)  ## An event, a question and a decoded step from caches, against recomputation.
 	$(BIN)/python benchmarks/cache/bench.py --json benchmarks/cache/metrics.json
+
+bench-speed: $(INSTALLED)  ## Where the time of a training step goes, and the share of the machine's peak.
+	$(BIN)/python benchmarks/speed/bench.py --json benchmarks/speed/metrics.json
 
 bench-size: $(INSTALLED)  ## Logs of 1, 10 and 100 million events, stage by stage; WORK needs 40 GB.
 	$(BIN)/python benchmarks/size/bench.py --work $(WORK)

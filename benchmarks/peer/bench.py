@@ -3,8 +3,8 @@
     make bench-peer OUT=file.json
 
 Each round times the peer (its own process and virtual environment) and then Palate: our SASRec recipe, and the default
-model at the same width as a second row. Rates are real targets a second of a pass; the ratio is that of the medians.
-Without packing: the same recipe's rate if every window were padded to the context, as the peer pads.
+model at the same width as a second row; each packed, and with every window padded to the context, as the peer pads.
+Rates are real targets a second of a pass (ours: of the timed steps); ratios are medians of the rounds' ratios.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,14 +31,17 @@ from common import ROOT, data_folder
 from palate.baselines.sasrec import sasrec_recipe
 from palate.data import Dataset, Part, split
 from palate.model import ModelConfig, TransformerConfig
-from palate.tokens import Tokenizer
+from palate.tokens import Pack, Rectangle, Tokenizer, training_catalogue
 from palate.train import PretrainConfig, new_model
+from palate.train.loader import made_ahead
 from palate.train.material import Material
+from palate.train.memory import keep_freed_memory
 from palate.train.optimizer import build_optimizer
-from palate.train.plan import BatchPlanner
+from palate.train.plan import BatchPlanner, EpochPlan
 
 WIDTH, CONTEXT, BLOCKS, HEADS, BATCH = 128, 200, 2, 2, 128
 WARM_UP = 3
+TITLES = ("sasrec", "default", "sasrec_unpacked", "default_unpacked")
 
 
 def peer_rate(events: Path, steps: int) -> dict[str, float]:
@@ -54,33 +59,41 @@ def peer_rate(events: Path, steps: int) -> dict[str, float]:
         return found
 
 
-def palate_rate(dataset: Dataset, config: PretrainConfig, steps: int) -> dict[str, float]:
-    """Targets of a pass over the seconds that its batches take, by the median seconds a target slot of timed steps."""
-    division = split(dataset)
-    tokenizer = Tokenizer.fit(dataset, division, config.tokenizer)
-    planner = BatchPlanner(Material.of(tokenizer, dataset, division), tokenizer, config)
-    plan = planner.epoch(0)
-    model = new_model(config, tokenizer).train()
-    optimizer = build_optimizer(model, config.optimizer)
-    rates, slots, targets = [], 0, 0
-    for number in range(WARM_UP + steps):
-        started = time.perf_counter()
-        batch = planner.batch(plan, number % len(plan.packs))
-        count = int((batch.target > 0).sum())
-        loss = model.loss(batch) / count
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), config.optimizer.clip_norm)
-        optimizer.step()
-        optimizer.zero_grad()
-        if number >= WARM_UP:
-            rates.append(count / (time.perf_counter() - started))
-            slots, targets = slots + len(batch.target), targets + count
-    figures = planner.figures(plan)
-    return {
-        "targets_per_second": statistics.median(rates),
-        "targets_per_pass": figures.targets,
-        "padding": 1 - targets / slots,
-    }
+class Ours:
+    """One of our models, its batches made ahead as in training."""
+
+    def __init__(self, dataset: Dataset, config: PretrainConfig) -> None:
+        division = split(dataset)
+        tokenizer = Tokenizer.fit(dataset, division, config.tokenizer)
+        self._config = config
+        self._planner = BatchPlanner(Material.of(tokenizer, dataset, division), tokenizer, config)
+        self._catalogue = training_catalogue(tokenizer)
+        self._model = new_model(config, tokenizer).train()
+        self._optimizer = build_optimizer(self._model, config.optimizer)
+
+    def rate(self, steps: int, *, packed: bool = True) -> dict[str, float]:
+        """Median real targets a second; unpacked, every window is padded to the context, as the peer pads."""
+        plan = self._planner.epoch(0)
+        if not packed:
+            padded = [Pack(each.windows, (Rectangle(len(each.windows), CONTEXT),)) for each in plan.packs]
+            plan = EpochPlan(windows=plan.windows, packs=padded)
+        numbers = [number % len(plan.packs) for number in range(WARM_UP + steps)]
+        rates, slots, targets = [], 0, 0
+        with closing(made_ahead(partial(self._planner.batch, plan), numbers)) as batches:
+            started = time.perf_counter()
+            for number, batch in enumerate(batches):
+                count = int((batch.target > 0).sum())
+                losses = self._model.loss(batch, self._catalogue, self._config.objective)
+                (losses.total / count).backward()
+                torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._config.optimizer.clip_norm)
+                self._optimizer.step()
+                self._optimizer.zero_grad()
+                now = time.perf_counter()
+                if number >= WARM_UP:
+                    rates.append(count / (now - started))
+                    slots, targets = slots + len(batch.target), targets + count
+                started = now
+        return {"targets_per_second": statistics.median(rates), "padding": 1 - targets / slots}
 
 
 def main() -> None:
@@ -90,11 +103,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=15)
     arguments = parser.parse_args()
+    keep_freed_memory()  # as a training does
     dataset = Dataset.from_folder(data_folder("ml-1m"))
     recipe = sasrec_recipe(width=WIDTH, blocks=BLOCKS, heads=HEADS, context=CONTEXT, sequences=BATCH)
     default = recipe.model_copy(
         update={"model": ModelConfig(encoder=TransformerConfig(width=WIDTH, blocks=BLOCKS, heads=HEADS))}
     )
+    ours = {"sasrec": Ours(dataset, recipe), "default": Ours(dataset, default)}
     rounds = []
     with tempfile.TemporaryDirectory() as folder:
         events = Path(folder) / "train.parquet"
@@ -102,26 +117,32 @@ def main() -> None:
         train.select("user_id", "item_id", "position").write_parquet(events)
         for _ in range(arguments.rounds):
             peer = peer_rate(events, arguments.steps)
-            ours, model = (palate_rate(dataset, config, arguments.steps) for config in (recipe, default))
-            rounds.append({"peer": peer["targets_per_second_of_pass"], "sasrec": ours["targets_per_second"]})
-            rounds[-1] |= {"default": model["targets_per_second"], "peer_padding": peer["padding_share"]}
-            rounds[-1] |= {"sasrec_padding": ours["padding"], "peer_cores": peer["processor_seconds_per_second"]}
-            print({name: round(value, 3) for name, value in rounds[-1].items()}, flush=True)
+            found = {"peer": peer["targets_per_second_of_pass"], "peer_padding": peer["padding_share"]}
+            found["peer_cores"] = peer["processor_seconds_per_second"]
+            for name, model in ours.items():
+                for packed in (True, False):
+                    rate = model.rate(arguments.steps, packed=packed)
+                    title = name if packed else f"{name}_unpacked"
+                    found |= {title: rate["targets_per_second"], f"{title}_padding": rate["padding"]}
+            rounds.append(found)
+            print({name: round(value, 3) for name, value in found.items()}, flush=True)
     middle = {name: float(np.median([each[name] for each in rounds])) for name in rounds[0]}
-    # Real targets are a share 1 - padding of the slots; padded like the peer, as many slots would hold fewer of them.
-    unpacked = middle["sasrec"] * (1 - middle["peer_padding"]) / (1 - middle["sasrec_padding"])
+    ratio = {name: float(np.median([each[name] / each["peer"] for each in rounds])) for name in TITLES}
     figures = {
-        "tokens_per_second_ratio": middle["sasrec"] / middle["peer"],
-        "tokens_per_second_ratio_default_model": middle["default"] / middle["peer"],
-        "tokens_per_second_ratio_without_packing": unpacked / middle["peer"],
-        "tokens_per_second": {name: middle[name] for name in ("peer", "sasrec", "default")},
+        "tokens_per_second_ratio": ratio["sasrec"],
+        "tokens_per_second_ratio_default_model": ratio["default"],
+        "tokens_per_second_ratio_without_packing": ratio["sasrec_unpacked"],
+        "tokens_per_second_ratio_default_model_without_packing": ratio["default_unpacked"],
+        "tokens_per_second": {name: middle[name] for name in ("peer", *TITLES)},
         "settings": {"width": WIDTH, "context": CONTEXT, "blocks": BLOCKS, "heads": HEADS, "sequences": BATCH},
         "threads": torch.get_num_threads(),
         "rounds": rounds,
     }
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    print(f"tokens_per_second_ratio {figures['tokens_per_second_ratio']:.2f}")
+    for name, each in figures.items():
+        if isinstance(each, float):
+            print(f"{name} {each:.2f}")
 
 
 if __name__ == "__main__":

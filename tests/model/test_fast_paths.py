@@ -1,19 +1,32 @@
 """If these fail, training is fast and wrong: each fast path against its plain reference, gradients included."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional as F
 
+from palate.model import attention
 from palate.model.attention import biased_attention, reference_attention
 from palate.model.bias import PositionBias, TimeBias, gap_buckets
+from palate.model.dropout import Dropout, draw
+from palate.model.fused import RMSNorm, gated, reference_gated, reference_swiglu, swiglu
+from palate.model.product import linear, product, product_of_rows
 
 
+@pytest.mark.parametrize("rows", [1, 2, 7, 8, 9, 64, 130])
+@pytest.mark.parametrize("block", [4, 64])
 @pytest.mark.parametrize("shared", [True, False])
-def test_attention(shared: bool) -> None:
+def test_attention(shared: bool, block: int, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "BLOCK", block)
     torch.manual_seed(0)
-    shape = (3, 2, 7, 4)
+    shape = (3, 2, rows, 4)
     inputs = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for _ in range(3)]
-    bias = torch.randn(1 if shared else 3, 2, 7, 7, dtype=torch.float64, requires_grad=True)
-    hidden = torch.ones(7, 7).triu(1).bool()
+    bias = torch.randn(1 if shared else 3, 2, rows, rows, dtype=torch.float64, requires_grad=True)
+    hidden = torch.ones(rows, rows).triu(1).bool()
     results = []
     for attend in (biased_attention, reference_attention):
         out = attend(*inputs, bias.masked_fill(hidden, -torch.inf))
@@ -48,3 +61,131 @@ def test_gaps_keep_seconds_far_from_1970() -> None:
     buckets = gap_buckets(torch.tensor([[now, now + 1000]]), torch.tensor([[now, now]]), 64)
     assert buckets[0, 0, 0] == 0
     assert buckets[0, 1, 0] > 0, "a second is lost in rounding"
+
+
+def agree(fast: Callable[..., Tensor], plain: Callable[..., Tensor], inputs: list[Tensor], *more: object) -> None:
+    """The same values and gradients."""
+    results = []
+    for compute in (fast, plain):
+        leaves = [each.detach().clone().requires_grad_() for each in inputs]
+        out = compute(*leaves, *more)
+        weight = torch.linspace(-1, 2, out.numel(), dtype=out.dtype).view(out.shape)
+        results.append((out, *torch.autograd.grad((out * weight).sum(), leaves)))
+    tolerance = {"rtol": 1e-4, "atol": 1e-5} if inputs[0].dtype == torch.float32 else {"rtol": 1e-9, "atol": 1e-11}
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, **tolerance)
+
+
+def normal(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.randn(shape, dtype=dtype)
+
+
+DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+"""float32 goes through oneDNN where that is there, float64 never."""
+
+
+@DTYPES
+@pytest.mark.parametrize("dropped", [True, False])
+def test_gated_residual(dropped: bool, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    inputs = [normal(7, 5, dtype=dtype), normal(7, 5, dtype=dtype), normal(5, 5, dtype=dtype), normal(5, dtype=dtype)]
+    agree(gated, reference_gated, inputs, draw(inputs[1], 0.3) if dropped else None)
+
+
+@DTYPES
+def test_swiglu(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    agree(swiglu, reference_swiglu, [normal(9, 4, dtype=dtype), normal(12, 4, dtype=dtype), normal(4, 6, dtype=dtype)])
+
+
+@DTYPES
+def test_rms_norm(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    x = normal(9, 6, dtype=dtype)
+    x[3] = 0.0
+    norm = RMSNorm(6).to(dtype)
+    torch.nn.init.normal_(norm.weight)
+
+    def plain(x: Tensor) -> Tensor:
+        return F.rms_norm(x, (6,), norm.weight)
+
+    agree(norm, plain, [x])
+    ours, theirs = (torch.autograd.grad(f(x).square().sum(), [norm.weight]) for f in (norm, plain))
+    torch.testing.assert_close(ours, theirs)
+
+
+@DTYPES
+@pytest.mark.parametrize("biased", [True, False])
+@pytest.mark.parametrize(("rows", "inner", "outer"), [(1, 1, 1), (11, 3, 5), (11, 5, 3), (0, 3, 5), (64, 130, 7)])
+def test_linear(rows: int, inner: int, outer: int, biased: bool, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    inputs = [normal(rows, inner, dtype=dtype), normal(outer, inner, dtype=dtype)]
+    if biased:
+        inputs.append(normal(outer, dtype=dtype))
+    agree(linear, F.linear, inputs)
+
+
+def test_linear_of_more_axes_and_of_what_lies_crosswise() -> None:
+    torch.manual_seed(0)
+    agree(linear, F.linear, [normal(2, 3, 4, dtype=torch.float32), normal(5, 4, dtype=torch.float32)])
+    crosswise = normal(4, 6, dtype=torch.float32).T
+    torch.testing.assert_close(linear(crosswise, crosswise), crosswise @ crosswise.T)
+
+
+@DTYPES
+@pytest.mark.parametrize("plus", [None, (5,), (7, 5)])
+def test_product(plus: tuple[int, ...] | None, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    a, b = normal(7, 3, dtype=dtype), normal(3, 5, dtype=dtype)
+    more = None if plus is None else normal(*plus, dtype=dtype)
+    expected = a @ b if more is None else a @ b + more
+    for left in (a, a.T.contiguous().T):
+        for right in (b, b.T.contiguous().T):
+            torch.testing.assert_close(product(left, right, more), expected)
+
+
+@DTYPES
+@pytest.mark.parametrize(("rows", "one", "two"), [(0, 64, 70), (5, 64, 70), (16, 64, 64), (37, 70, 64), (37, 3, 70)])
+def test_product_of_rows(rows: int, one: int, two: int, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    a, b = normal(rows, one, dtype=dtype), normal(rows, two, dtype=dtype)
+    torch.testing.assert_close(product_of_rows(a, b), a.T @ b, rtol=1e-4, atol=1e-4)
+    apart = normal(rows, 2 * two, dtype=dtype)[:, two:]  # with gaps between its rows
+    torch.testing.assert_close(product_of_rows(a, apart), a.T @ apart, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(product(a.T, apart), a.T @ apart, rtol=1e-4, atol=1e-4)
+
+
+def test_products_repeat_bit_by_bit() -> None:
+    """Else a resumed training would end with other weights."""
+    torch.manual_seed(0)
+    a, b = normal(333, 128, dtype=torch.float32), normal(128, 700, dtype=torch.float32)
+    first = product(a, b)
+    assert all(product(a, b).equal(first) for _ in range(20))
+
+
+@settings(max_examples=30, deadline=None)
+@given(share=st.floats(0.001, 0.95), n=st.integers(1, 40), seed=st.integers(0, 1000))
+def test_dropout_keeps_the_mean(share: float, n: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    drop = Dropout(share)
+    kept = drop.draw(torch.zeros(n, 1000))
+    assert kept is not None
+    assert set(kept.mask.unique().tolist()) <= {0.0, 1.0}
+    deviation = (share * (1 - share) / (1000 * n)) ** 0.5
+    assert abs(float(kept.mask.mean()) - (1 - share)) < 5 * deviation + 1e-4
+    assert kept.scale == pytest.approx(1 / (1 - share), rel=1e-3)
+    torch.manual_seed(seed)
+    assert drop(torch.ones(n, 1000)).equal(kept.mask * kept.scale), "the same seed drops the same"
+
+
+def test_dropped_numbers_are_independent() -> None:
+    torch.manual_seed(0)
+    mask = draw(torch.zeros(200_000), 0.5).mask.sub_(0.5)
+    for distance in (1, 2, 3, 4, 5, 8):
+        assert abs(float((mask[distance:] * mask[:-distance]).mean())) < 0.25 * 5 / 200_000**0.5
+
+
+def test_dropout_drops_in_training_alone() -> None:
+    x = torch.ones(3, 3)
+    assert Dropout(0.5).eval()(x) is x
+    assert Dropout(0.0)(x) is x

@@ -7,7 +7,15 @@ import torch
 from tests.tokens.worlds import everything, world
 
 from palate.data import Dataset, split
-from palate.model import IntentConfig, ObjectiveConfig, PresentationConfig, SasRecConfig, SequenceModel, TowerConfig
+from palate.model import (
+    IntentConfig,
+    ObjectiveConfig,
+    PresentationConfig,
+    SasRecConfig,
+    SequenceModel,
+    TowerConfig,
+    product,
+)
 from palate.model.ahead import Later
 from palate.model.loss import Choices, reference_softmax_loss
 from palate.runs import network
@@ -231,3 +239,23 @@ def test_popularity_is_where_training_starts() -> None:
             continue
         torch.testing.assert_close(bias.mean(), torch.tensor(0.0), atol=1e-5, rtol=0)
         torch.testing.assert_close(bias, (share - share.mean()).float())
+
+
+@pytest.mark.parametrize("encoder", [None, SasRecConfig(width=16)])
+def test_both_kinds_of_products_make_the_same_step(
+    encoder: SasRecConfig | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a model would depend on the processor beyond rounding."""
+    config = everything()
+    if encoder is not None:
+        config = config.model_copy(update={"model": config.model.model_copy(update={"encoder": encoder})})
+    model, batch, known, _ = ready(world(1), config)
+    found = []
+    for has in (True, False):
+        monkeypatch.setattr(product, "HAS_ONEDNN", has and product.HAS_ONEDNN)
+        torch.manual_seed(0)  # which later targets are learned is drawn
+        loss = model.loss(batch, known, OBJECTIVE).total
+        gradients = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
+        found.append([loss, *(each for each in gradients if each is not None)])
+    for one, two in zip(*found, strict=True):
+        torch.testing.assert_close(one, two, rtol=2e-3, atol=1e-3 * float(two.detach().abs().max()))

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from palate.model.config import NextConfig
+from palate.model.product import Linear
 
 
 class Later(NamedTuple):
@@ -35,8 +36,8 @@ class Ahead(nn.Module):
         super().__init__()
         self.n, self.share = config.n, config.share
         self.offset = nn.Parameter(torch.ones(config.n - 1, width) + 0.1 * torch.randn(config.n - 1, width))
-        self.down = nn.Linear(width, width)
-        self.up = nn.Linear(width, width, bias=False)
+        self.down = Linear(width, width)
+        self.up = Linear(width, width, bias=False)
 
     def forward(self, state: Float[Tensor, "M D"], offset: Int64[Tensor, "M"]) -> Float[Tensor, "M D"]:
         """The state for the target ``offset`` places behind the next one."""

@@ -33,7 +33,11 @@ def biased_attention(
     value: Float[Tensor, "b H l E"],
     bias: Float[Tensor, "c H l l"],
 ) -> Float[Tensor, "b H l E"]:
-    """`reference_attention` with one score matrix alive at a time and its operations in place."""
+    """`reference_attention` for a ``bias`` that is minus infinity for what comes later than its row.
+
+    The rows are taken in blocks, each with the keys up to its last row, so that little is computed for what can't be
+    seen: with n blocks (1 + 1/n) / 2 of the square. Operations are in place.
+    """
     attended: Tensor = _BiasedAttention.apply(query, key, value, bias)  # type: ignore[no-untyped-call]
     return attended
 
@@ -41,40 +45,51 @@ def biased_attention(
 class _BiasedAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
-        b, H, rows, E = query.shape
-        weights = torch.baddbmm(
-            bias.expand(b, H, rows, rows).reshape(b * H, rows, rows) if bias.shape[0] == b else _tile(bias, b),
-            query.reshape(b * H, rows, E),
-            key.reshape(b * H, rows, E).transpose(1, 2),
-            alpha=1 / math.sqrt(E),
-        )
-        torch.softmax(weights, -1, out=weights)
-        attended = torch.bmm(weights, value.reshape(b * H, rows, E)).view(b, H, rows, E)
-        ctx.save_for_backward(query, key, value, weights, attended)
-        ctx.shared_bias = bias.shape[0] != b
-        return attended
+        shape = b, H, rows, E = query.shape
+        q, k, v = (each.reshape(b * H, rows, E) for each in (query, key, value))
+        attended = torch.empty_like(q)
+        blocks = []
+        for start, stop in _blocks(rows):
+            own = bias[:, :, start:stop, :stop].expand(b, H, stop - start, stop).reshape(b * H, stop - start, stop)
+            weights = torch.baddbmm(own, q[:, start:stop], k[:, :stop].transpose(1, 2), alpha=1 / math.sqrt(E))
+            torch.softmax(weights, -1, out=weights)
+            torch.bmm(weights, v[:, :stop], out=attended[:, start:stop])
+            blocks.append(weights)
+        ctx.save_for_backward(q, k, v, attended, *blocks)
+        ctx.shape, ctx.shared_bias = shape, bias.shape[0] != b
+        return attended.view(shape)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        query, key, value, weights, attended = ctx.saved_tensors
-        b, H, rows, E = query.shape
-        flat = (b * H, rows, E)
-        gradient = gradient.reshape(flat)
-        d_value = torch.bmm(weights.transpose(1, 2), gradient)
-        d_scores = torch.bmm(gradient, value.reshape(flat).transpose(1, 2))
-        d_scores.sub_((gradient * attended.view(flat)).sum(-1, keepdim=True)).mul_(weights)
-        d_query = torch.bmm(d_scores, key.reshape(flat)).mul_(1 / math.sqrt(E))
-        d_key = torch.bmm(d_scores.transpose(1, 2), query.reshape(flat)).mul_(1 / math.sqrt(E))
+        q, k, v, attended, *blocks = ctx.saved_tensors
+        b, H, rows, E = ctx.shape
+        scale = 1 / math.sqrt(E)
+        gradient = gradient.reshape(b * H, rows, E)
+        along = (gradient * attended).sum(-1, keepdim=True)
+        d_query, d_key, d_value = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
         d_bias = None
         if ctx.needs_input_grad[3]:
-            d_bias = d_scores.view(b, H, rows, rows)
-            d_bias = d_bias.sum(0, keepdim=True) if ctx.shared_bias else d_bias
-        shape = (b, H, rows, E)
-        return d_query.view(shape), d_key.view(shape), d_value.view(shape), d_bias
+            d_bias = torch.zeros(1 if ctx.shared_bias else b, H, rows, rows, dtype=q.dtype, device=q.device)
+        for (start, stop), weights in zip(_blocks(rows), blocks, strict=True):
+            above = gradient[:, start:stop]
+            d_value[:, :stop].baddbmm_(weights.transpose(1, 2), above)
+            d_scores = torch.bmm(above, v[:, :stop].transpose(1, 2))
+            d_scores.sub_(along[:, start:stop]).mul_(weights)
+            torch.bmm(d_scores, k[:, :stop], out=d_query[:, start:stop])
+            d_key[:, :stop].baddbmm_(d_scores.transpose(1, 2), q[:, start:stop], alpha=scale)
+            if d_bias is not None:
+                found = d_scores.view(b, H, stop - start, stop)
+                d_bias[:, :, start:stop, :stop] = found.sum(0, keepdim=True) if ctx.shared_bias else found
+        shape = ctx.shape
+        return d_query.mul_(scale).view(shape), d_key.view(shape), d_value.view(shape), d_bias
 
 
-def _tile(bias: Tensor, b: int) -> Tensor:
-    """One bias for each of ``b`` sequences, as baddbmm wants it."""
-    _, H, rows, columns = bias.shape
-    return bias.expand(b, H, rows, columns).reshape(b * H, rows, columns)
+BLOCK = 100
+"""Most rows of a block."""
+
+
+def _blocks(rows: int) -> list[tuple[int, int]]:
+    """Rows cut into blocks of like size."""
+    size = -(-rows // -(-rows // BLOCK))
+    return [(start, min(start + size, rows)) for start in range(0, rows, size)]

@@ -9,6 +9,8 @@ from jaxtyping import Float, Int32
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from palate.model.dropout import Dropout
+from palate.model.product import Linear
 from palate.tokens.batch import Batch, FieldSpec, Side
 from palate.words import PADDING, UNKNOWN
 
@@ -42,7 +44,7 @@ class EventEmbedder(nn.Module):
     def __init__(self, specs: Sequence[FieldSpec], *, width: int, field_width: int) -> None:
         super().__init__()
         self.fields = nn.ModuleList(FieldEmbedding(spec, field_width) for spec in specs[1:])
-        self.project = nn.Linear(width + field_width * len(self.fields), width)
+        self.project = Linear(width + field_width * len(self.fields), width)
 
     def forward(self, batch: Batch, items: Float[Tensor, "T D"]) -> Float[Tensor, "T D"]:
         """Embed every row; ``items`` are the embeddings of the items that the rows carry."""
@@ -56,7 +58,7 @@ class ItemEmbedder(nn.Module):
 
     def __init__(self, *, dropout: float) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, batch: Batch, items: Float[Tensor, "T D"]) -> Float[Tensor, "T D"]:
         """Embed every row; ``items`` are the embeddings of the items that the rows carry."""

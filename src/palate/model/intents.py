@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from palate.model.config import IntentConfig
+from palate.model.product import Linear
 from palate.tokens.batch import RELEASE_EDGES, Batch, Catalogue, HeadSource, HeadSpec
 from palate.words import FIRST_KNOWN
 
@@ -41,14 +42,14 @@ class IntentHeads(nn.Module):
         self.specs = tuple(specs)
         self.horizon = config.horizon
         self.sizes = [spec.classes for spec in self.specs]
-        self.predict = nn.Linear(width, sum(self.sizes))
+        self.predict = Linear(width, sum(self.sizes))
         self.feeds = config.feed == "attention"
         if self.feeds:
             self.values = nn.Parameter(torch.randn(sum(self.sizes), config.width) * config.width**-0.5)
-            self.query = nn.Linear(width, config.width, bias=False)
+            self.query = Linear(width, config.width, bias=False)
             self.head_bias = nn.Parameter(torch.zeros(len(self.specs)))
-            self.value = nn.Linear(config.width, config.width, bias=False)
-            self.join = nn.Linear(config.width, width, bias=False)
+            self.value = Linear(config.width, config.width, bias=False)
+            self.join = Linear(config.width, width, bias=False)
             nn.init.zeros_(self.join.weight)
 
     def forward(self, state: Float[Tensor, "R D"], without: int | None = None) -> Intents:

@@ -12,6 +12,8 @@ in memory.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -19,6 +21,13 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+
+from palate.model.product import ROWS, linear, product, product_of_rows
+
+CHUNK_BYTES = 4 * 2**20
+"""Logits that are alive at a time where memory would allow more: they stay in the processor's cache."""
+LEAST_ROWS = 256
+"""Fewer rows a chunk than this are a matter of memory, never of the cache."""
 
 
 class Choices(NamedTuple):
@@ -50,9 +59,9 @@ def reference_scores(
 ) -> Float[Tensor, "R V"]:
     """The score of every item, plainly; ``moment`` is each row's row of what depends on the moment."""
     items, bias, mixture = _premixed(items, bias, mixture)
-    scores = torch.addmm(bias, state, items.T)
+    scores = linear(state, items, bias)
     if mixture is not None:
-        other = torch.addmm(mixture.bias, state, mixture.items.T)
+        other = linear(state, mixture.items, mixture.bias)
         scores = torch.lerp(other, scores, mixture.gate[moment])
     return scores if moment_bias is None else scores + moment_bias[moment]
 
@@ -73,9 +82,8 @@ def softmax_loss(
     logit_bytes: int,
 ) -> Float[Tensor, ""]:
     """`reference_softmax_loss` of one table, in memory for ``logit_bytes`` of logits (at least one row)."""
-    rows = max(logit_bytes // (4 * max(len(items), 1)), 1)
-    loss: Tensor = _SoftmaxLoss.apply(state, items, bias, *choices, rows)  # type: ignore[no-untyped-call]
-    return loss
+    moment = torch.zeros(len(state), dtype=torch.int64, device=state.device)
+    return mixed_softmax_loss(state, items, bias, moment, None, None, choices, logit_bytes=logit_bytes)
 
 
 def mixed_softmax_loss(
@@ -91,20 +99,35 @@ def mixed_softmax_loss(
 ) -> Float[Tensor, ""]:
     """`reference_softmax_loss` of `reference_scores`, in memory for some ``logit_bytes`` of logits."""
     items, bias, mixture = _premixed(items, bias, mixture)
-    if mixture is None and (moment_bias is None or len(moment_bias) == 1):
-        if moment_bias is not None:
-            bias = bias + moment_bias[0]
-        return softmax_loss(state, items, bias, choices, logit_bytes=logit_bytes)
-    rows = max(logit_bytes // (8 * max(len(items), 1)), 1)
+    loss: Tensor
+    if mixture is None:
+        biases = bias[None] if moment_bias is None else bias + moment_bias
+        rows = _rows(logit_bytes, len(items))
+        loss = _SoftmaxLoss.apply(state, items, biases, moment, *choices, rows)  # type: ignore[no-untyped-call]
+        return loss
+    rows = _rows(logit_bytes // 2, len(items))
     ones = torch.ones(len(state), 1, dtype=state.dtype, device=state.device)
     state = torch.cat([state, ones], dim=1)
     items = torch.cat([items, bias[:, None]], dim=1)
-    others = None if mixture is None else torch.cat([mixture.items, mixture.bias[:, None]], dim=1)
-    gate = None if mixture is None else mixture.gate
-    mixed: Tensor = _MixedSoftmaxLoss.apply(  # type: ignore[no-untyped-call]
-        state, items, others, gate, moment_bias, moment, *choices, rows
+    others = torch.cat([mixture.items, mixture.bias[:, None]], dim=1)
+    loss = _MixedSoftmaxLoss.apply(  # type: ignore[no-untyped-call]
+        state, items, others, mixture.gate, moment_bias, moment, *choices, rows
     )
-    return mixed
+    return loss
+
+
+def _rows(logit_bytes: int, items: int) -> int:
+    """Rows of a chunk: what the memory allows, and no more than stay in the cache."""
+    a_row = 4 * max(items, 1)
+    rows = max(min(logit_bytes // a_row, max(CHUNK_BYTES // a_row, LEAST_ROWS)), 1)
+    return rows - rows % ROWS if rows > ROWS else rows
+
+
+def _chunks(total: int, rows: int) -> Iterator[slice]:
+    """``rows`` at a time; of the rest, what is no multiple of `ROWS` comes last."""
+    whole = total - total % ROWS
+    for start, stop in pairwise([*range(0, whole, rows), *range(whole, total, rows), total]):
+        yield slice(start, stop)
 
 
 def _premixed(items: Tensor, bias: Tensor, mixture: Mixture | None) -> tuple[Tensor, Tensor, Mixture | None]:
@@ -116,12 +139,15 @@ def _premixed(items: Tensor, bias: Tensor, mixture: Mixture | None) -> tuple[Ten
 
 
 class _SoftmaxLoss(torch.autograd.Function):
+    """One table, and a bias of each moment."""
+
     @staticmethod
     def forward(
         ctx: Any,
         state: Tensor,
         items: Tensor,
         bias: Tensor,
+        moment: Tensor,
         target: Tensor,
         available: Tensor,
         weight: Tensor,
@@ -129,41 +155,42 @@ class _SoftmaxLoss(torch.autograd.Function):
     ) -> Tensor:
         total = torch.zeros((), device=state.device, dtype=torch.float32)
         d_state = torch.empty_like(state)
-        d_items = torch.zeros_like(items)
-        d_bias = torch.zeros_like(bias)
-        index = torch.arange(len(items), device=state.device, dtype=torch.int32)
-        everywhere = bool((available >= len(items)).all())
-        buffer = torch.empty(min(rows, len(state)), len(items), device=state.device, dtype=state.dtype)
-        for start in range(0, len(state), rows):
-            chunk = slice(start, start + rows)
-            h = state[chunk]
-            logits = torch.addmm(bias, h, items.T, out=buffer[: len(h)])
-            if not everywhere:
-                logits.masked_fill_(index >= available[chunk, None], -torch.inf)
+        d_items, d_bias = None, torch.zeros_like(bias)
+        masked = _Masked(available, len(items))
+        for chunk in _chunks(len(state), rows):
+            h, u = state[chunk], moment[chunk]
+            logits = product(h, items.T, bias[0] if len(bias) == 1 else bias[u])
+            masked.hide(logits, chunk)
             total += _to_gradient(logits, target[chunk], weight[chunk])
-            torch.mm(logits, items, out=d_state[chunk])
-            d_items.addmm_(logits.T, h)
-            d_bias += logits.sum(0)
-        ctx.save_for_backward(d_state, d_items, d_bias)
+            d_state[chunk] = product(logits, items)
+            # Summed as it lies in memory, which may be crosswise.
+            found = product_of_rows(logits, h)
+            d_items = found if d_items is None else d_items.add_(found)
+            if len(bias) == 1:
+                d_bias += logits.sum(0)
+            else:
+                d_bias.index_add_(0, u, logits)
+        ctx.save_for_backward(d_state, torch.zeros_like(items) if d_items is None else d_items, d_bias)
         return total
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        d_state, d_items, d_bias = ctx.saved_tensors
-        return d_state * gradient, d_items * gradient, d_bias * gradient, None, None, None, None
+        found = [each * gradient for each in ctx.saved_tensors]
+        return (*found, None, None, None, None, None)
 
 
 class _MixedSoftmaxLoss(torch.autograd.Function):
-    """The biases are the last column of the tables, and the last number of the state is 1."""
+    """Two tables and a gate of each moment. The biases are the last column of the tables, and the last number of the
+    state is 1."""
 
     @staticmethod
     def forward(
         ctx: Any,
         state: Tensor,
         items: Tensor,
-        others: Tensor | None,
-        gate: Tensor | None,
+        others: Tensor,
+        gate: Tensor,
         moment_bias: Tensor | None,
         moment: Tensor,
         target: Tensor,
@@ -171,58 +198,29 @@ class _MixedSoftmaxLoss(torch.autograd.Function):
         weight: Tensor,
         rows: int,
     ) -> Tensor:
-        order = torch.argsort(moment, stable=True)
-        inverse = torch.empty_like(order)
-        inverse[order] = torch.arange(len(order), device=order.device)
-        state, moment, target = state[order], moment[order], target[order]
-        available, weight = available[order], weight[order]
         total = torch.zeros((), device=state.device, dtype=torch.float32)
         d_state = torch.empty_like(state)
-        d_items = torch.zeros_like(items)
-        d_others = None if others is None else torch.zeros_like(others)
-        d_gate = None if gate is None else torch.zeros_like(gate)
+        d_items, d_others, d_gate = torch.zeros_like(items), torch.zeros_like(others), torch.zeros_like(gate)
         d_bias = None if moment_bias is None else torch.zeros_like(moment_bias)
-        index = torch.arange(len(items), device=state.device, dtype=torch.int32)
-        shape = (min(rows, len(state)), len(items))
-        first, second, third = (torch.empty(shape, device=state.device, dtype=state.dtype) for _ in range(3))
-        items_less_others = items if others is None else items - others
-        for start in range(0, len(state), rows):
-            chunk = slice(start, start + rows)
+        masked = _Masked(available, len(items))
+        items_less_others = items - others
+        for chunk in _chunks(len(state), rows):
             h, u = state[chunk], moment[chunk]
-            n = len(h)
-            difference, logits, gates = first[:n], second[:n], third[:n]
-            if moment_bias is None:
-                logits.zero_()
-            else:
-                torch.index_select(moment_bias, 0, u, out=logits)
-            if others is None or gate is None:
-                logits.addmm_(h, items.T)
-            else:
-                logits.addmm_(h, others.T)
-                torch.mm(h, items_less_others.T, out=difference)
-                torch.index_select(gate, 0, u, out=gates)
-                logits.addcmul_(gates, difference)
-            # Rows of one time miss the same items, those at the end.
-            lowest = int(available[chunk].min())
-            if lowest < len(items):
-                logits[:, lowest:].masked_fill_(index[lowest:] >= available[chunk, None], -torch.inf)
+            logits = product(h, others.T, None if moment_bias is None else moment_bias[u])
+            difference, gates = product(h, items_less_others.T), gate[u]
+            logits.addcmul_(gates, difference)
+            masked.hide(logits, chunk)
             total += _to_gradient(logits, target[chunk], weight[chunk])
             if d_bias is not None:
                 d_bias.index_add_(0, u, logits)
-            if others is None or gate is None:
-                torch.mm(logits, items, out=d_state[chunk])
-                d_items.addmm_(logits.T, h)
-                continue
-            assert d_others is not None
-            assert d_gate is not None
             d_gate.index_add_(0, u, difference.mul_(logits))
             gates.mul_(logits)
-            torch.mm(gates, items, out=d_state[chunk])
-            d_items.addmm_(gates.T, h)
+            d_state[chunk] = product(gates, items)
+            d_items += product_of_rows(gates, h)
             logits.sub_(gates)
-            d_state[chunk].addmm_(logits, others)
-            d_others.addmm_(logits.T, h)
-        ctx.save_for_backward(d_state[inverse], d_items, d_others, d_gate, d_bias)
+            d_state[chunk] += product(logits, others)
+            d_others += product_of_rows(logits, h)
+        ctx.save_for_backward(d_state, d_items, d_others, d_gate, d_bias)
         return total
 
     @staticmethod
@@ -232,12 +230,34 @@ class _MixedSoftmaxLoss(torch.autograd.Function):
         return (*found, None, None, None, None, None)
 
 
+class _Masked:
+    """Items that do not exist yet: those at and beyond ``available`` [R], of V in order of availability."""
+
+    def __init__(self, available: Tensor, items: int) -> None:
+        self._available = available
+        self._index = torch.arange(items, device=available.device)
+        self._everywhere = bool((available >= items).all())
+
+    def hide(self, logits: Tensor, chunk: slice) -> None:
+        """Set their logits to minus infinity, in a chunk of the rows."""
+        if self._everywhere:
+            return
+        available = self._available[chunk]
+        lowest = int(available.min())  # rows of one time miss the same items, those at the end
+        logits[:, lowest:].masked_fill_(self._index[lowest:] >= available[:, None], -torch.inf)
+
+
 def _to_gradient(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Turn logits into the gradient of the weighted loss, in place; returns the loss."""
-    chosen = logits.gather(1, target[:, None])
-    # The loss is read off before the logits become the gradient.
-    normaliser = logits.logsumexp(1, keepdim=True)
-    loss = ((normaliser - chosen)[:, 0] * weight).sum(dtype=torch.float32)
-    logits.sub_(normaliser - weight.log()[:, None]).exp_()
-    logits.scatter_add_(1, target[:, None], -weight[:, None])
-    return loss
+    """Turn logits into the gradient of the weighted loss, in place; returns the loss.
+
+    The softmax is one kernel with a row in the cache; the logarithm of its denominator follows from the highest logit
+    and the highest share, which can't vanish as the target's may.
+    """
+    place = target[:, None]
+    chosen, highest = logits.gather(1, place), logits.amax(1, keepdim=True)
+    torch.softmax(logits, 1, out=logits)
+    normaliser = highest - logits.amax(1, keepdim=True).log()
+    logits.scatter_add_(1, place, torch.full_like(chosen, -1.0))
+    if bool((weight != 1).any()):
+        logits.mul_(weight[:, None])
+    return ((normaliser - chosen)[:, 0] * weight).sum(dtype=torch.float32)

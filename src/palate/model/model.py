@@ -92,7 +92,7 @@ class SequenceModel(nn.Module):
         tables = self.tower(catalogue)
         rows, points, moment, choices = questions(batch, catalogue)
         target, available, weight = choices
-        state = self(batch, catalogue, tables)[rows]
+        state = self(batch, catalogue, tables).index_select(0, rows)
         table = self.tower.output(tables, catalogue, points)
         sequence = sequences(batch)[rows]
         further = torch.zeros((), device=state.device)

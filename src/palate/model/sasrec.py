@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from palate.model.config import SasRecConfig
+from palate.model.dropout import Dropout
+from palate.model.product import Linear, whole_rows
 from palate.tokens.batch import Batch, Rectangle
 
 
@@ -24,10 +26,12 @@ class SasRec(nn.Module):
         """Encode every row from the rows of its sequence up to itself."""
         place = torch.cat([torch.arange(length, device=x.device).repeat(b) for b, length in batch.rectangles])
         x = x + F.embedding(place, self.positions)
+        T = len(x)
+        x = whole_rows(x)
         for block in self.blocks:
             x = block(x, batch.rectangles)
         encoded: Tensor = self.norm(x)
-        return encoded
+        return encoded[:T]
 
 
 class SasRecBlock(nn.Module):
@@ -38,13 +42,13 @@ class SasRecBlock(nn.Module):
         self.heads = config.heads
         inner = round(config.width * config.expansion)
         self.norm_attention = nn.LayerNorm(config.width)
-        self.project_in = nn.Linear(config.width, 3 * config.width)
-        self.project_out = nn.Linear(config.width, config.width)
+        self.project_in = Linear(config.width, 3 * config.width)
+        self.project_out = Linear(config.width, config.width)
         self.norm_network = nn.LayerNorm(config.width)
         self.network = nn.Sequential(
-            nn.Linear(config.width, inner), nn.ReLU(), nn.Dropout(config.dropout), nn.Linear(inner, config.width)
+            Linear(config.width, inner), nn.ReLU(), Dropout(config.dropout), Linear(inner, config.width)
         )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Float[Tensor, "T D"], rectangles: tuple[Rectangle, ...]) -> Float[Tensor, "T D"]:
         """One block's update."""
@@ -53,16 +57,17 @@ class SasRecBlock(nn.Module):
         return updated
 
     def _attend(self, x: Float[Tensor, "T D"], rectangles: tuple[Rectangle, ...]) -> Float[Tensor, "T D"]:
-        D = x.shape[1]
+        T, D = x.shape
         projected = self.project_in(x)
-        attended, start = [], 0
-        for b, length in rectangles:
-            stop = start + b * length
-            query, key, value = (
-                projected[start:stop].view(b, length, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
-            )
+        sizes = [b * length for b, length in rectangles]
+        rest = T - sum(sizes)
+        parts = projected.split([*sizes, rest])
+        attended = []
+        for (b, length), own in zip(rectangles, parts, strict=False):
+            query, key, value = own.view(b, length, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
             out = F.scaled_dot_product_attention(query, key, value, is_causal=True)
             attended.append(out.transpose(1, 2).reshape(b * length, D))
-            start = stop
+        if rest:
+            attended.append(x.new_zeros(rest, D))
         together: Tensor = self.project_out(torch.cat(attended))
         return together

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from palate.model.config import TowerConfig
 from palate.model.inferred import InferredItems
 from palate.model.lookup import look_up
+from palate.model.product import Linear
 from palate.tokens.batch import AGE_SHAPE, Catalogue, MetadataKind, MetadataSpec
 from palate.words import FIRST_KNOWN, PADDING, UNKNOWN
 
@@ -314,12 +315,12 @@ class MetadataEmbedding(nn.Module):
             if spec.kind == MetadataKind.CATEGORY:
                 self.tables[str(number)] = nn.Parameter(torch.randn(spec.size, self.width) * self.width**-0.5)
             else:
-                self.projections[str(number)] = nn.Linear(spec.width, self.width, bias=False)
+                self.projections[str(number)] = Linear(spec.width, self.width, bias=False)
         trunk = self.width * len(self.specs)
-        self.trunk = nn.Linear(trunk, width)
-        self.input = nn.Linear(width, width)
-        self.output = nn.Linear(width, width)
-        self.bias = nn.Linear(width, 1)
+        self.trunk = Linear(trunk, width)
+        self.input = Linear(width, width)
+        self.output = Linear(width, width)
+        self.bias = Linear(width, 1)
         for head in (self.input, self.output):
             # Metadata begin as loud as ids do.
             nn.init.normal_(head.weight, std=0.02 * width**-0.5 * 2)

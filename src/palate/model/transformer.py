@@ -16,8 +16,11 @@ from palate.model.attention import biased_attention
 from palate.model.bias import PositionBias, TimeBias
 from palate.model.cache import Folded, MemberCache
 from palate.model.config import TransformerConfig
+from palate.model.dropout import Dropout
 from palate.model.flex import flex_windowed_attention
+from palate.model.fused import RMSNorm, gated, swiglu
 from palate.model.grid import Dense, Grid, Span, dense_view, grid_view, lay, lift
+from palate.model.product import ROWS, Linear, whole_rows
 from palate.model.step import Past, attend_to_past, gather
 from palate.model.storage import Precision, Rows
 from palate.model.summary import Pooled, Summaries
@@ -32,21 +35,23 @@ class Transformer(nn.Module):
         super().__init__()
         self.time_buckets = config.time_buckets if has_time else None
         self.span = Span.of(config)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config, context=context, has_time=has_time) for _ in range(config.blocks))
-        self.norm = nn.RMSNorm(config.width)
+        self.norm = RMSNorm(config.width)
 
     def forward(self, x: Float[Tensor, "T D"], batch: Batch, kept: list[Tensor] | None = None) -> Float[Tensor, "T D"]:
         """Encode every row from the rows of its sequence up to itself.
 
-        Each layer appends the keys and values of the rows to ``kept``, ``[T, 2 D]``.
+        Each layer appends the keys and values of the rows to ``kept``, ``[T, 2 D]``; some empty rows
+        may follow.
         """
         views = self._views(batch)
-        x = self.dropout(x)
+        T = len(x)
+        x = self.dropout(whole_rows(x))
         for block in self.blocks:
             x = block(x, views, kept)
         encoded: Tensor = self.norm(x)
-        return encoded
+        return encoded[:T]
 
     def new_cache(self, precision: Precision, *, start: int) -> MemberCache:
         """The cache of a member whose view begins at place ``start``, without a row."""
@@ -59,7 +64,7 @@ class Transformer(nn.Module):
         kept: list[Tensor] = []
         encoded: Tensor = self(x, batch, kept)
         heads = self.attentions[0].heads
-        rows = torch.stack([each.view(len(x), 2, heads, -1) for each in kept]).permute(2, 0, 3, 1, 4)
+        rows = torch.stack([each[: len(x)].view(len(x), 2, heads, -1) for each in kept]).permute(2, 0, 3, 1, 4)
         cache.append(rows, batch.key_time)
         self._fold(cache)
         return encoded
@@ -165,10 +170,10 @@ class Gated(nn.Module):
 
     def __init__(self, update: nn.Module, config: TransformerConfig) -> None:
         super().__init__()
-        self.norm = nn.RMSNorm(config.width)
-        self.gate = nn.Linear(config.width, config.width)
+        self.norm = RMSNorm(config.width)
+        self.gate = Linear(config.width, config.width)
         self.update = update
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         nn.init.zeros_(self.gate.weight)
         nn.init.ones_(self.gate.bias)
 
@@ -178,7 +183,7 @@ class Gated(nn.Module):
 
     def join(self, x: Float[Tensor, "T D"], update: Float[Tensor, "T D"]) -> Float[Tensor, "T D"]:
         """The state with an update, as far as the gate lets it through."""
-        return torch.addcmul(x, torch.sigmoid(self.gate(x)), self.dropout(update))
+        return gated(x, update, self.gate.weight, self.gate.bias, self.dropout.draw(update))
 
 
 class Attention(nn.Module):
@@ -187,8 +192,8 @@ class Attention(nn.Module):
     def __init__(self, config: TransformerConfig, *, context: int, has_time: bool) -> None:
         super().__init__()
         self.heads, self.head_width = config.heads, config.width // config.heads
-        self.project_in = nn.Linear(config.width, 3 * config.width, bias=False)
-        self.project_out = nn.Linear(config.width, config.width, bias=False)
+        self.project_in = Linear(config.width, 3 * config.width, bias=False)
+        self.project_out = Linear(config.width, config.width, bias=False)
         span = Span.of(config)
         self.position = PositionBias(config.heads, context if span is None else min(context, span.rows))
         self.time = TimeBias(config.heads, config.time_buckets) if has_time else None
@@ -203,13 +208,14 @@ class Attention(nn.Module):
         if kept is not None:
             kept.append(projected[:, D:])
         attended, start = [], 0
-        for view in views:
-            stop = start + view.sequences * view.length
-            own = projected[start:stop]
-            out = self._dense(own, view) if isinstance(view, Dense) else self._windowed(own, view)
-            attended.append(out)
-            start = stop
-        assert start == T, f"rectangles hold {start} slots of {T}"
+        sizes = [view.sequences * view.length for view in views]
+        # Split, not sliced: the gradients of slices are as large as the whole, each.
+        for own, view in zip(projected.split([*sizes, T - sum(sizes)]), views, strict=False):
+            attended.append(self._dense(own, view) if isinstance(view, Dense) else self._windowed(own, view))
+            start += len(own)
+        assert start <= T < start + ROWS, f"rectangles hold {start} slots of {T}"
+        if start < T:
+            attended.append(x.new_zeros(T - start, D))
         together: Tensor = self.project_out(attended[0] if len(attended) == 1 else torch.cat(attended))
         if self.training and self.summaries is not None and not any(isinstance(view, Grid) for view in views):
             # Several processes add up gradients of all parameters, whether one of them had a long history or not.
@@ -264,11 +270,9 @@ class SwiGLU(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         inner = -(-int(config.width * config.expansion) // 16) * 16
-        self.project_in = nn.Linear(config.width, 2 * inner, bias=False)
-        self.project_out = nn.Linear(inner, config.width, bias=False)
+        self.project_in = Linear(config.width, 2 * inner, bias=False)
+        self.project_out = Linear(inner, config.width, bias=False)
 
     def forward(self, x: Float[Tensor, "T D"]) -> Float[Tensor, "T D"]:
         """Position by position."""
-        gate, linear = self.project_in(x).chunk(2, dim=-1)
-        out: Tensor = self.project_out(F.silu(gate) * linear)
-        return out
+        return swiglu(x, self.project_in.weight, self.project_out.weight)

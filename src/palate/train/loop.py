@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,8 +20,10 @@ from palate.errors import TrainingError, UnfinishedRunError
 from palate.model import SequenceModel
 from palate.runs import read_checkpoint, write_checkpoint
 from palate.tokens import Batch, Catalogue
-from palate.train.compute import measured_peak, training_operations
+from palate.train.compute import Operations, measured_peak
 from palate.train.config import PretrainConfig
+from palate.train.loader import made_ahead
+from palate.train.memory import keep_freed_memory
 from palate.train.optimizer import build_optimizer, learning_rate, load_optimizer_tensors, optimizer_tensors
 from palate.train.plan import BatchPlanner, EpochPlan
 from palate.train.report import Reporter, Start, Step
@@ -53,6 +57,7 @@ class Trainer:
         self._checkpoints = checkpoints
         self._reporters = reporters
         self._optimizer = build_optimizer(model, config.optimizer)
+        self._operations = Operations(model)
         self._best: dict[str, Tensor] = {}
         self._speed = _Speed()
         self.state = TrainingState(data=data, config=config.to_yaml())
@@ -80,6 +85,7 @@ class Trainer:
     def run(self) -> TrainingState:
         """Train to the end, from wherever the state stands."""
         state, config = self.state, self._config
+        keep_freed_memory()
         plan = self._planner.epoch(state.epoch)
         peak = measured_peak()
         self._tell_start(plan, peak)
@@ -89,15 +95,16 @@ class Trainer:
             if state.batch == 0 and state.epoch > 0:
                 plan = self._planner.epoch(state.epoch)
             self._model.train()
-            for number in range(state.batch, len(plan.packs)):
-                progress = (state.epoch + number / len(plan.packs)) / config.epochs
-                self._step(self._planner.batch(plan, number), progress, peak)
-                state.batch = number + 1
-                now = time.monotonic()
-                state.seconds, since = state.seconds + now - since, now
-                if now - saved > config.checkpoint_seconds:
-                    self._save()
-                    saved = time.monotonic()
+            with closing(made_ahead(partial(self._planner.batch, plan), range(state.batch, len(plan.packs)))) as made:
+                for batch in made:
+                    progress = (state.epoch + state.batch / len(plan.packs)) / config.epochs
+                    self._step(batch, progress, peak)
+                    state.batch += 1
+                    now = time.monotonic()
+                    state.seconds, since = state.seconds + now - since, now
+                    if now - saved > config.checkpoint_seconds:
+                        self._save()
+                        saved = time.monotonic()
             state.epoch, state.batch = state.epoch + 1, 0
             self._end_epoch()
             peak = max(peak, measured_peak(seconds=0.1))  # the first measure may have met a busy moment
@@ -140,7 +147,7 @@ class Trainer:
         state.targets += targets
         state.loss_sum += value * targets
         state.loss_targets += targets
-        self._speed.add(time.perf_counter() - started, targets, training_operations(self._model, batch))
+        self._speed.add(time.perf_counter() - started, targets, self._operations.of(batch))
         told = Step(
             step=state.step,
             progress=progress,
