@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 OUT ?= benchmarks/peer/metrics.json
 WORK ?= /tmp/palate-size
 
-.PHONY: demo test test-slow lint install bench-ml1m bench-movietweetings bench-peer bench-merging bench-windows bench-simulator bench-size bench-intents bench-time bench-cold bench-next bench-objective bench-cost bench-speed bench-batch bench-estimate bench-processes clean
+.PHONY: demo test test-slow lint install bench-ml1m bench-movietweetings bench-peer bench-merging bench-windows bench-simulator bench-size bench-intents bench-time bench-cold bench-next bench-objective bench-cost bench-speed bench-batch bench-estimate bench-processes bench-length bench-cache clean
 
 demo: $(INSTALLED)  ## The whole path on the simulated service: simulate, train, measure, show.
 	rm -rf palate-demo
@@ -65,6 +65,13 @@ bench-objective: $(INSTALLED)  ## Rewards and presentation bias, by the simulato
 
 bench-cost: $(INSTALLED)  ## What each part of the model costs in training.
 	$(BIN)/python benchmarks/cost/bench.py service --json benchmarks/cost/service.json
+
+bench-length: $(INSTALLED)  ## Window and summaries beside dense attention: time, memory, and what is learned.
+	$(BIN)/python benchmarks/length/bench.py cost --json benchmarks/length/cost.json
+	$(BIN)/python benchmarks/length/bench.py quality --json benchmarks/length/quality.json
+
+bench-cache: $(INSTALLED)  ## An event, a question and a decoded step from caches, against recomputation.
+	$(BIN)/python benchmarks/cache/bench.py --json benchmarks/cache/metrics.json
 
 bench-speed: $(INSTALLED)  ## Where the time of a training step goes, and the share of the machine's peak.
 	$(BIN)/python benchmarks/speed/bench.py --json benchmarks/speed/metrics.json

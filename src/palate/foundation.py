@@ -53,7 +53,8 @@ class FoundationModel:
 
     def scorer(self, dataset: Dataset) -> ModelScorer:
         """Its scores for queries of ``dataset``."""
-        return ModelScorer(self.run.model, self.run.tokenizer, dataset, context=self.run.windows.context)
+        windows = self.run.windows
+        return ModelScorer(self.run.model, self.run.tokenizer, dataset, context=windows.context, slide=windows.slide)
 
     def ranker(self, dataset: Dataset, *, horizon: int = 1) -> Scorer:
         """What ranks for the next ``horizon`` targets; `ConfigError` where the run doesn't look so far."""

@@ -89,5 +89,6 @@ def batch_of(
         session=torch.zeros(T, dtype=torch.int32),
         weight=(target > 0).float(),
         shown=torch.zeros(T, places, dtype=torch.int32),
+        first=torch.zeros(len(lengths or [T]), dtype=torch.int64),
         rectangles=tuple(Rectangle(1, length) for length in lengths or [T]),
     )

@@ -55,6 +55,34 @@ def test_a_history_with_more_events_than_tokens_is_read_as_far_back(runs: Litera
     torch.testing.assert_close(ours, theirs)
 
 
+WINDOWED = TransformerConfig(width=16, window=4, block=2, summaries=1)
+
+
+@pytest.mark.parametrize("encoder", [TransformerConfig(width=16), WINDOWED], ids=["dense", "windowed"])
+@pytest.mark.parametrize("runs", ["keep", "merge"])
+@pytest.mark.parametrize(("context", "slide"), [(9, 1), (9, 4), (500, 3)])
+def test_views_and_blocks_are_counted_from_the_members_first_row(
+    encoder: TransformerConfig, runs: Literal["keep", "merge"], context: int, slide: int
+) -> None:
+    """The present is answered from the last rows alone, and as if all were there."""
+    dataset = viewings(members=5, seed=4)
+    config = PretrainConfig.parse({"windows": {"context": context, "slide": slide}}, source="test")
+    config = config.model_copy(update={"model": ModelConfig(encoder=encoder)})
+    tokenizer = Tokenizer.fit(dataset, split(dataset), TokenizerConfig(runs=runs, least_merges=2))
+    model = new_model(config, tokenizer)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    ends = present_queries(dataset)
+    unknown = ends.select("user_id", "timestamp").with_columns(item_id=pl.lit("new"), event_type=pl.lit("play"))
+    events = pl.concat([dataset.events, unknown], how="diagonal").sort("user_id", "timestamp", maintain_order=True)
+    longer = Dataset(events, None, None, dataset.schema, dataset.report)
+    last = events.with_row_index("query").filter(pl.col("item_id") == "new")
+    asked = last.select(pl.col("query").cast(pl.Int64), "user_id", "timestamp")
+    ours = ModelScorer(model, tokenizer, dataset, context=context, slide=slide).score(ends)
+    theirs = ModelScorer(model, tokenizer, longer, context=context, slide=slide).score(asked)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
 def test_queries_that_share_a_window_score_as_if_alone() -> None:
     dataset = service(members=8, seed=6)
     config = PretrainConfig.parse({"windows": {"context": 12}}, source="test")

@@ -94,14 +94,15 @@ def test_like_lengths_share_a_rectangle() -> None:
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=12), st.integers(1, 12), st.data())
 def test_queries_see_the_last_rows(lengths: list[int], context: int, data: st.DataObject) -> None:
+    """As many as the context has; with a slide, from a multiple of it on, so that queries share windows."""
     begin, end = histories(lengths)
+    slide = data.draw(st.integers(1, context))
     rows = np.array(sorted(data.draw(st.sets(st.integers(0, int(end[-1]) - 1), min_size=1))), dtype=np.int64)
     member = np.searchsorted(end, rows, side="right")
-    windows, of_query = query_windows(rows, begin[member], context)
+    windows, of_query = query_windows(rows, begin[member], context, slide)
     for row, own, window in zip(rows, begin[member], of_query, strict=True):
-        low = max(own, row - context + 1)
-        # A window shared by queries of short histories begins where the history does.
-        assert windows.start[window] == (own if row - own < context else low)
+        low = next(start for start in range(own, row + 1, slide) if row - start < context)
+        assert windows.start[window] == low
         assert windows.first_target[window] <= row < windows.stop[window]
         assert windows.stop[window] - windows.start[window] <= context
 
@@ -120,7 +121,9 @@ def test_rows_carry_the_event_before(seed: int, context: int) -> None:
     windows = training_windows(starts, ends, WindowConfig(context=context, overlap=context // 3), rng)
     post, values = tokenizer.post_columns, tokenizer.post_values
     for each in pack(windows.lengths, PackConfig(batch_tokens=100), rng):
+        lows = windows.start[each.windows]
         batch, rows = assemble(store, windows, each, post_columns=post, post_values=values)
+        np.testing.assert_array_equal(batch.first, lows - store.begin[lows])
         ids, numbers = batch.ids.numpy(), batch.values.numpy()
         for slot in np.flatnonzero(rows >= 0):
             row = rows[slot]

@@ -33,6 +33,28 @@ class PositionBias(nn.Module):
         bias = self.table[:, distance.clamp(min=0)]
         return bias.masked_fill(distance < 0, -torch.inf).unsqueeze(0)
 
+    def band(self, rows: int, columns: int) -> Float[Tensor, "H q k"]:
+        """The bias of ``rows`` neighbours against the ``columns`` that end with the last of them.
+
+        Distances beyond the table share its last entry: no view is so long.
+        """
+        row, column = torch.arange(rows, device=self.table.device), torch.arange(columns, device=self.table.device)
+        distance = row[:, None] + columns - rows - column
+        bias = self.table[:, distance.clamp(0, self.table.shape[1] - 1)]
+        return bias.masked_fill(distance < 0, -torch.inf)
+
+    def at(self, distance: Int64[Tensor, "b k"]) -> Float[Tensor, "b H k"]:
+        """The bias of keys at these distances."""
+        return self.table[:, distance.clamp(0, self.table.shape[1] - 1)].transpose(0, 1)
+
+
+class BlockBias(nn.Module):
+    """A learned bias for each head and distance in blocks; the last one for all that lies further back."""
+
+    def __init__(self, heads: int, distances: int) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(heads, distances))
+
 
 class TimeBias(nn.Module):
     """A learned bias for each head and bucket of the logarithm of the gap."""
@@ -41,15 +63,19 @@ class TimeBias(nn.Module):
         super().__init__()
         self.table = nn.Parameter(torch.zeros(heads, buckets))
 
-    def forward(self, buckets: Int64[Tensor, "b l l"]) -> Float[Tensor, "b H l l"]:
+    def forward(self, buckets: Int64[Tensor, "b q k"]) -> Float[Tensor, "b H q k"]:
         """The bias of each pair."""
         return torch.stack([look_up(head, buckets) for head in self.table], dim=1)
 
 
 def gap_buckets(
-    query_time: Int64[Tensor, "b l"], key_time: Int64[Tensor, "b l"], buckets: int
-) -> Int64[Tensor, "b l l"]:
+    query_time: Int64[Tensor, "b q"], key_time: Int64[Tensor, "b k"], buckets: int
+) -> Int64[Tensor, "b q k"]:
     """floor(c · ln(1 + gap in seconds)), with c such that the longest gap falls into the last bucket."""
     gap = (query_time[:, :, None] - key_time[:, None, :]).clamp_(min=0).float().div_(1000)
-    scale = (buckets - 1) / math.log1p(LONGEST_GAP)
-    return gap.log1p_().mul_(scale).clamp_(max=buckets - 1).long()
+    return gap.log1p_().mul_(bucket_scale(buckets)).clamp_(max=buckets - 1).long()
+
+
+def bucket_scale(buckets: int) -> float:
+    """The c of `gap_buckets`."""
+    return (buckets - 1) / math.log1p(LONGEST_GAP)

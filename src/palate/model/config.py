@@ -40,6 +40,21 @@ class TransformerConfig(EncoderConfig):
     """Buckets of the logarithm of the gap between two moments."""
     time_bias: bool = True
     """Whether attention knows how long ago things were."""
+    window: int | None = Field(default=None, ge=1)
+    """Rows before its own block that a row sees one by one, a multiple of ``block``; older ones it sees through
+    summaries of their blocks. None: it sees all of its view one by one."""
+    block: int = Field(default=64, ge=1)
+    """Rows of a block, counted from the member's first."""
+    rank: int = Field(default=2, ge=1)
+    """Summary vectors a block, for each head."""
+    summaries: int = Field(default=64, ge=1)
+    """Blocks before the window with a summary of their own; all older ones share one."""
+
+    @model_validator(mode="after")
+    def _window_in_blocks(self) -> TransformerConfig:
+        if self.window is not None and self.window % self.block:
+            raise ValueError(f"a window of {self.window} is not a multiple of {self.block} rows, the block")
+        return self
 
 
 class SasRecConfig(EncoderConfig):

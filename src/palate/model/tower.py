@@ -186,20 +186,30 @@ class ItemTower(nn.Module):
         self, tables: ItemTables, catalogue: Catalogue, item: Int32[Tensor, "T"], moment: Int64[Tensor, "T"]
     ) -> Float[Tensor, "T D"]:
         """Embeddings of items as events of a history, each at the age that it had at its ``moment``."""
-        embedded = self._items(tables, catalogue, item, moment)
+        return self.aged(self.items(tables, catalogue, item, moment), tables, catalogue, item, moment)
+
+    def aged(
+        self,
+        items: Float[Tensor, "T D"],
+        tables: ItemTables,
+        catalogue: Catalogue,
+        item: Int32[Tensor, "T"],
+        moment: Int64[Tensor, "T"],
+    ) -> Float[Tensor, "T D"]:
+        """What `items` are, joined by how old they were."""
         if self.carried is None:
-            return embedded
+            return items
         place = (item.long() - FIRST_KNOWN).clamp(min=0)
         codes = catalogue.ages[point(catalogue, moment), place].long()
         if tables.unseen is not None:
             codes = torch.where(tables.unseen[place], _launch_alone(codes), codes)
         carried: Tensor = self.carried(codes) * (item >= FIRST_KNOWN).unsqueeze(-1)
-        return embedded + carried
+        return items + carried
 
-    def _items(
+    def items(
         self, tables: ItemTables, catalogue: Catalogue, item: Int32[Tensor, "T"], moment: Int64[Tensor, "T"]
     ) -> Float[Tensor, "T D"]:
-        """What they are."""
+        """What they are; that depends on the moment only where the gate does."""
         if tables.meta_in is None or tables.gate is None:
             return F.embedding(item.clamp(max=len(tables.id) - 1), tables.id)
         ids, _ = _padded_ids(tables, catalogue)

@@ -120,8 +120,9 @@ class _Question:
     def _ask(self, query: pl.DataFrame, rows: NDArray[np.int64]) -> Answered:
         """The states with the whole history, without each thing, and without any history."""
         left_out = self._things.rows
-        # A history from which something is left out is read further back, by at most so many events.
-        rows = rows[-self._scorer.reach(rows, spare=max((len(each) for each in left_out), default=0)) :]
+        if not self._scorer.anchored:
+            # A history from which something is left out is read further back, by at most so many events.
+            rows = rows[-self._scorer.reach(rows, spare=max((len(each) for each in left_out), default=0)) :]
         earlier = histories_without(rows, left_out)
         asking = query[np.zeros(len(left_out) + 2, np.int64)]
         found = list(self._scorer.answered(asking, self._tables, earlier))

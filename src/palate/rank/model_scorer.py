@@ -71,11 +71,13 @@ class ModelScorer:
         dataset: Dataset,
         *,
         context: int,
+        slide: int = 1,
         store: TokenStore | None = None,
         rolling: bool = True,
         later: pl.DataFrame | None = None,
     ) -> None:
-        """``store`` are the tokens of the dataset, where they are there and it has no other items than training had.
+        """``context`` and ``slide`` are those of `WindowConfig`. ``store`` are the tokens of the dataset, where they
+        are there and it has no other items than training had.
 
         With ``rolling`` the events after training's last count in the ages of items, up to each query's moment; where
         the dataset holds some of the members only, ``later`` are the counts of all (`palate.tokens.ages.Ages.later`).
@@ -88,7 +90,7 @@ class ModelScorer:
             tokenizer = replace(tokenizer, metadata=None)
         self._tokenizer = tokenizer
         self._dataset = dataset
-        self._context = context
+        self._context, self._slide = context, slide
         self._given_store = None if self._tokenizer.added else store
         self._catalogue = present_catalogue(self._tokenizer, dataset, rolling=rolling, later=later)
         self._histories = Histories(dataset)
@@ -122,6 +124,13 @@ class ModelScorer:
     def described(self) -> Catalogue:
         """What the model is told of the items of ``catalogue``."""
         return self._catalogue
+
+    @property
+    def anchored(self) -> bool:
+        """Whether it matters how many rows a history has before what is read of it: to the grid of blocks, or to where
+        views begin.
+        """
+        return self._slide > 1 or getattr(self._model.encode, "span", None) is not None
 
     @property
     def histories(self) -> Histories:
@@ -213,21 +222,28 @@ class ModelScorer:
         """A store of the last rows of each query's member and one more row, which asks; and where that row is.
 
         One event more than the context is kept, since a window's first row carries the event before it; where a token
-        can be of several events, one run more, since a run has at least one token. The row that asks knows the
-        request-time fields of its event, if it is ``of_event``.
+        can be of several events, one run more, since a run has at least one token. Rows that are not kept count: the
+        histories of the store begin so far before their first row. The row that asks knows the request-time fields of
+        its event, if it is ``of_event``.
         """
+        skipped = np.zeros(len(queries), np.int64)
         if earlier is not None:
             keep = np.ones(len(earlier.row), np.bool_)
         elif self._tokenizer.config.runs == "keep":
             earlier = self._histories.before(queries)
             from_end = np.repeat(np.cumsum(earlier.lengths), earlier.lengths) - np.arange(len(earlier.row))
             keep = from_end <= self._context
+            skipped = np.maximum(earlier.lengths - self._context, 0)
         else:
             earlier = self._histories.before(queries)
             # Runs that begin from here on, up to the query: the last row of a history is in the last of them.
             run = np.cumsum(self._run_starts[earlier.row])
             last = np.cumsum(earlier.lengths) - 1
             keep = np.repeat(run[last], earlier.lengths) - run <= self._context
+            if self.anchored:
+                has, first = np.unique(earlier.query[keep], return_index=True)
+                token = np.searchsorted(self.store.event, earlier.row[keep][first])
+                skipped[has] = token - self.store.begin[token]
         asking = self._asking(queries, of_event)
         history = self._dataset.events[earlier.row[keep]]
         query = np.concatenate([earlier.query[keep], np.arange(len(queries))])
@@ -241,6 +257,8 @@ class ModelScorer:
             asked=Asked.nothing(len(events)),
             first=np.diff(query[order], prepend=-1) != 0,
         )
+        number = np.cumsum(store.begin == np.arange(len(store.begin))) - 1
+        store = store._replace(begin=store.begin - skipped[number])
         return store, np.searchsorted(store.event, np.flatnonzero(asks))
 
     @cached_property
@@ -270,7 +288,7 @@ class ModelScorer:
         """The states of the queries at these rows of the store, some at a time."""
         order = np.argsort(rows, kind="stable")
         ascending = rows[order]
-        windows, window_of_query = query_windows(ascending, store.begin[ascending], self._context)
+        windows, window_of_query = query_windows(ascending, store.begin[ascending], self._context, self._slide)
         first = np.searchsorted(window_of_query, np.arange(windows.number + 1))
 
         def answered(pack: Pack) -> Answered:

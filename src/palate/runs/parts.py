@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from palate.data import Role
-from palate.model import IntentConfig, ModelConfig, ObjectiveConfig, SequenceModel
+from palate.model import IntentConfig, ModelConfig, ObjectiveConfig, SasRecConfig, SequenceModel
 from palate.tokens import Tokenizer
 from palate.tokens.ages import HOUR_MS
 from palate.tokens.rewards import RewardConfig
@@ -34,12 +34,23 @@ def parts(
         found["gate"] = f"{_GATES[config.tower.gate]} ({config.tower.gate})"
         found["id dropout"] = f"{_percent(config.tower.id_dropout)} of the items are treated as new in each step"
     return found | {
+        "attention": _attention(config),
         "age of items": _ages(model, config, tokenizer),
         "intents": _intents(model, config.intents, objective),
         "next n": _next(model, config, objective),
         "rewards": _rewards(rewards),
         "presentation": _presentation(config),
     }
+
+
+def _attention(config: ModelConfig) -> str:
+    encoder = config.encoder
+    if isinstance(encoder, SasRecConfig) or encoder.window is None:
+        return "dense: every row of the view is seen"
+    return (
+        f"{encoder.window:,} rows one by one, {encoder.summaries} blocks of {encoder.block} before by summaries of "
+        f"their own, older ones by one; {encoder.rank} vectors a summary"
+    )
 
 
 def _metadata(model: SequenceModel, config: ModelConfig, tokenizer: Tokenizer) -> str:

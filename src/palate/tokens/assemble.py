@@ -68,6 +68,7 @@ def assemble(
         session=torch.from_numpy(_spread(rows.take("session"), slot, total)),
         weight=torch.from_numpy(_spread(np.where(asked, rows.take("weight"), np.float32(0)), slot, total)),
         shown=torch.from_numpy(_spread(np.where(asked[:, None], rows.take("shown"), 0), slot, total)),
+        first=torch.from_numpy(chosen.start - store.begin[chosen.start]),
         rectangles=pack.rectangles,
     )
     return batch, _spread(np.where(rows.in_tail, -1, rows.row), slot, total, empty=-1)

@@ -78,6 +78,8 @@ class Batch(NamedTuple):
     """What the target counts, 1 on average; 0 where there is none."""
     shown: Int32[Tensor, "T S"]
     """Item indices the target was chosen among, in the order of their places (0: none there); S may be 0."""
+    first: Int64[Tensor, "B"]
+    """Place of each sequence's first row within its member's history, from 0; in the order of the rectangles."""
     rectangles: tuple[Rectangle, ...]
     """Their slots add up to T, in order."""
 

@@ -25,7 +25,7 @@ class TokenStore(NamedTuple):
     available: NDArray[np.int32]
     """Item indices below this one exist at the token's first event, ``[n]``."""
     begin: NDArray[np.int64]
-    """First row of each row's member ``[n]``."""
+    """First row of each row's member ``[n]``; it may lie before the rows that are there, as those left out count."""
     session: NDArray[np.int32]
     """Number of each token's session within its member's history ``[n]``."""
     familiar: NDArray[np.int8]

@@ -23,6 +23,10 @@ class WindowConfig(Config):
     """Most rows of a window."""
     overlap: int = Field(default=0, ge=0)
     """Rows of context without targets at the start of a window, where the history has them."""
+    slide: int = Field(default=1, ge=1)
+    """Rows by which the view of a question moves on, once the history is longer than the context: it begins at the
+    first multiple of so many rows, counted in the member's history, that lies within the context. More than 1 lets
+    caches live that long, for up to slide - 1 rows less to see."""
     last_only: bool = False
     """Learn only from the last window of each member: histories are truncated, as many recommenders do."""
     open_runs: float = Field(default=0.25, ge=0, le=1)
@@ -34,6 +38,8 @@ class WindowConfig(Config):
     def _overlap_leaves_targets(self) -> WindowConfig:
         if self.overlap >= self.context:
             raise ValueError(f"overlap {self.overlap} leaves no targets in a context of {self.context}")
+        if self.slide > self.context:
+            raise ValueError(f"a view that moves on by {self.slide} rows leaves nothing of a context of {self.context}")
         return self
 
 
@@ -93,21 +99,32 @@ def training_windows(
     return Windows(begin[member] + start, begin[member] + low, begin[member] + high)
 
 
-def query_windows(row: NDArray[np.int64], begin: NDArray[np.int64], context: int) -> tuple[Windows, NDArray[np.int64]]:
+def view_start(place: NDArray[np.int64], context: int, slide: int = 1) -> NDArray[np.int64]:
+    """Where the view of a row at ``place`` of its history begins (a place, too): see `WindowConfig.slide`.
+
+    >>> view_start(np.array([2, 3, 4, 5, 6]), context=3, slide=2)
+    array([0, 2, 2, 4, 4])
+    """
+    return np.where(place < context, 0, -(-(place + 1 - context) // slide) * slide)
+
+
+def query_windows(
+    row: NDArray[np.int64], begin: NDArray[np.int64], context: int, slide: int = 1
+) -> tuple[Windows, NDArray[np.int64]]:
     """Windows that answer the queries at ``row`` (ascending) of histories that begin at ``begin``.
 
-    Each query sees the last ``context`` rows up to its own. Queries of one member whose histories fit into the
-    context share a window, which gives the same answers for less. Returns the windows and the window of each query.
+    Each query sees the rows from its `view_start` up to its own, at most ``context`` of them. Queries of one member
+    whose views begin at the same row share a window, which gives the same answers for less. Returns the windows and the
+    window of each query.
     """
-    fits = row - begin < context
+    start = begin + view_start(row - begin, context, slide)
     shared = np.zeros(len(row), dtype=bool)  # answered by the window of the query before it
     if len(row):
-        shared[1:] = fits[1:] & fits[:-1] & (begin[1:] == begin[:-1])
+        shared[1:] = (start[1:] == start[:-1]) & (begin[1:] == begin[:-1])
     window = np.cumsum(~shared) - 1
     last = np.flatnonzero(np.append(~shared[1:], True)) if len(row) else np.zeros(0, dtype=np.int64)
     first = np.flatnonzero(~shared)
-    start = np.maximum(begin[first], row[last] + 1 - context)
-    return Windows(start, row[first], row[last] + 1), window
+    return Windows(start[first], row[first], row[last] + 1), window
 
 
 def _draw(

@@ -30,12 +30,12 @@ from palate.train.log import Log, WholeLog
 from palate.train.loop import Trainer
 from palate.train.material import Material, Teaching
 from palate.train.measure import measure
-from palate.train.resident import resident_bytes
 from palate.train.new_items import NewItems, choose_trust, fit_new_items
 from palate.train.parallel import check_sharded
 from palate.train.plan import BatchPlanner
 from palate.train.processes import ALONE, Processes
 from palate.train.report import Reporter, TensorBoardReporter
+from palate.train.resident import resident_bytes
 from palate.train.state import TrainingState
 from palate.train.validate import Validator
 from palate.words import IMPRESSIONS, ITEM_ID
@@ -230,7 +230,10 @@ class _Validation:
         whole = dataset.events.height == log.events and tokenizer.config.runs == "keep"
         store = material.store if whole else tokenizer.encode(dataset)
         later = None if dataset.events.height == log.events else later_views(log, tokenizer)
-        scorer = ModelScorer(model, tokenizer, dataset, context=config.windows.context, store=store, later=later)
+        windows = config.windows
+        scorer = ModelScorer(
+            model, tokenizer, dataset, context=windows.context, slide=windows.slide, store=store, later=later
+        )
         validator = Validator(scorer, dataset, division, config.validation, seed=config.seed, processes=processes)
         return cls(dataset, division, scorer, validator)
 
