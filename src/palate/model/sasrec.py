@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from palate.model.config import SasRecConfig
 from palate.model.dropout import Dropout
-from palate.model.product import Linear, whole_rows
+from palate.model.product import Linear, linear, whole_rows
 from palate.tokens.batch import Batch, Rectangle
 
 
@@ -81,8 +81,8 @@ class SasRecBlock(nn.Module):
     def _attend_at(self, x: Tensor, rectangles: tuple[Rectangle, ...], rows: Tensor) -> Tensor:
         D, E = x.shape[1], x.shape[1] // self.heads
         weight, bias = self.project_in.weight, self.project_in.bias
-        query = F.linear(x[rows], weight[:D], bias[:D]).view(-1, self.heads, 1, E)
-        projected = F.linear(x, weight[D:], bias[D:])
+        query = linear(x[rows], weight[:D], bias[:D]).view(-1, self.heads, 1, E)
+        projected = linear(x, weight[D:], bias[D:])
         attended, start = [], 0
         for b, length in rectangles:
             stop = start + b * length
