@@ -26,6 +26,7 @@ def batch(rectangles: tuple[Rectangle, ...]) -> Batch:
         session=nothing,
         weight=torch.zeros(T),
         shown=torch.zeros(T, 0, dtype=torch.int32),
+        first=torch.zeros(sum(b for b, _ in rectangles), dtype=torch.int64),
         rectangles=rectangles,
     )
 
