@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 OUT ?= benchmarks/peer/metrics.json
 WORK ?= /tmp/palate-size
 
-.PHONY: demo test test-slow lint install bench-ml1m bench-movietweetings bench-peer bench-merging bench-windows bench-simulator bench-size bench-intents bench-time bench-cold bench-next bench-objective bench-cost bench-speed bench-batch bench-estimate bench-processes bench-length bench-cache clean
+.PHONY: demo test test-slow lint install bench-ml1m bench-movietweetings bench-peer bench-merging bench-windows bench-simulator bench-size bench-intents bench-time bench-cold bench-next bench-objective bench-cost bench-speed bench-batch bench-estimate bench-processes bench-length bench-cache bench-catalogue clean
 
 demo: $(INSTALLED)  ## The whole path on the simulated service: simulate, train, measure, show.
 	rm -rf palate-demo
@@ -75,6 +75,11 @@ bench-cache: $(INSTALLED)  ## An event, a question and a decoded step from cache
 
 bench-speed: $(INSTALLED)  ## Where the time of a training step goes, and the share of the machine's peak.
 	$(BIN)/python benchmarks/speed/bench.py --json benchmarks/speed/metrics.json
+
+bench-catalogue: $(INSTALLED)  ## Catalogues of 10 thousand to 5 million items: steps, memory, gradients, NDCG, ranking.
+	$(BIN)/python benchmarks/catalogue/bench.py --json benchmarks/catalogue/metrics.json
+	$(BIN)/python benchmarks/catalogue/quality.py --json benchmarks/catalogue/quality.json
+	$(BIN)/python benchmarks/catalogue/train.py --json benchmarks/catalogue/train.json
 
 bench-size: $(INSTALLED)  ## Logs of 1, 10 and 100 million events, stage by stage; WORK needs 40 GB.
 	$(BIN)/python benchmarks/size/bench.py --work $(WORK)

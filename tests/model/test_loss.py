@@ -46,7 +46,7 @@ def choices(weights: str) -> Choices:
     if weights != "one":
         weight = torch.rand(R, dtype=torch.float64) * 3
         weight[[1, 4]] = 0.0
-    return Choices(TARGET, AVAILABLE, weight)
+    return Choices(TARGET.clone(), AVAILABLE.clone(), weight)
 
 
 def agree(fast: Tensor, plain: Tensor, of: list[Tensor]) -> None:
@@ -146,3 +146,37 @@ def test_no_choices_cost_nothing() -> None:
     assert loss.item() == 0
     (gradient,) = torch.autograd.grad(loss, [given.items])
     assert (gradient == 0).all()
+
+
+@pytest.mark.parametrize("weights", ["one", "several"])
+@pytest.mark.parametrize("logit_bytes", CHUNKS)
+@pytest.mark.parametrize("moments", [1, 4])
+@pytest.mark.parametrize(("mixed", "biased"), [(True, True), (True, False), (False, True), (False, False)])
+def test_targets_apart(mixed: bool, biased: bool, moments: int, logit_bytes: int, weights: str) -> None:
+    """Among negatives: the target's score counts once, whether it was drawn as well or not."""
+    given = inputs(moments)
+    moment = torch.arange(R).flip(0) % moments
+    mixture = Mixture(given.others, given.other_bias, given.gate) if mixed else None
+    moment_bias = given.moment_bias if biased else None
+    own = torch.randn(R, dtype=torch.float64, requires_grad=True)
+    chosen = choices(weights)
+    chosen.target[::2] = -1
+    chosen.available[3] = 0  # nothing to choose among but the target
+    fast = mixed_softmax_loss(
+        given.state, given.items, given.bias, moment, mixture, moment_bias, chosen, logit_bytes=logit_bytes, own=own
+    )
+    scores = reference_scores(given.state, given.items, given.bias, moment, mixture, moment_bias)
+    agree(fast, reference_softmax_loss(scores, chosen, own), [own, *given])
+
+
+@pytest.mark.parametrize("weights", ["one", "several"])
+@pytest.mark.parametrize("logit_bytes", [1, 3 * R * 4, 4 * R * 4])
+def test_blocks_of_items(logit_bytes: int, weights: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A catalogue of which the budget holds less than a few rows."""
+    for fewest in (2, 4, 64):
+        monkeypatch.setattr("palate.model.loss.FEWEST_ROWS", fewest)
+        state, items, bias, *_ = inputs(1)
+        chosen = choices(weights)
+        fast = softmax_loss(state, items, bias, chosen, logit_bytes=logit_bytes)
+        plain = reference_softmax_loss(reference_scores(state, items, bias, TARGET, None, None), chosen)
+        agree(fast, plain, [state, items, bias])

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from palate.rank.topk import top_k
+from palate.rank.topk import RunningTopK, top_k
 
 SPECIAL = [-np.inf, np.inf, 0.0, -0.0, 1e-45, 3.4e38, -3.4e38]
 
@@ -110,3 +110,44 @@ def test_half_precision_scores_rank_as_their_values():
     scores = torch.tensor([[1.0, 3.0, 2.0, 3.0]], dtype=torch.bfloat16)
     found = top_k(scores, torch.ones(1, 4, dtype=torch.bool), torch.tensor([0, 3, 1, 2]), 3)
     assert found.indices.tolist() == [[3, 1, 2]]
+
+
+@given(problems(), st.data())
+@settings(max_examples=300, deadline=None)
+def test_blocks_are_ranked_as_the_whole(problem, data):
+    """Wherever the catalogue is cut, ties and minus infinity included."""
+    scores, allowed, tie_break, k = (torch.tensor(each) if not isinstance(each, int) else each for each in problem)
+    V = scores.shape[1]
+    cuts = sorted(data.draw(st.sets(st.integers(1, V))) | {V})
+    running = RunningTopK(len(scores), k)
+    for first, last in zip([0, *cuts], cuts, strict=False):
+        running.add(first, scores[:, first:last], allowed[:, first:last], tie_break[first:last])
+    whole, found = top_k(scores, allowed, tie_break, k), running.result()
+    assert found.valid.equal(whole.valid)
+    assert found.indices.equal(whole.indices)
+    assert found.scores.equal(whole.scores)
+
+
+@pytest.mark.parametrize("block", [7, 64, 1000])
+@pytest.mark.parametrize("levels", [3, 1_000_000])
+@pytest.mark.parametrize("rising", [False, True])
+def test_blocks_of_larger_rows(block, levels, rising):
+    """Also where each block is better than the ones before."""
+    random = np.random.default_rng(levels)
+    scores = torch.tensor(random.integers(0, levels, (20, 1000)).astype(np.float32))
+    scores = scores.sort(1).values if rising else scores
+    allowed, ties = torch.tensor(random.random((20, 1000)) < 0.7), torch.tensor(random.permutation(1000))
+    running = RunningTopK(20, 10)
+    for first in range(0, 1000, block):
+        part = slice(first, first + block)
+        running.add(first, scores[:, part], allowed[:, part], ties[part])
+    for one, two in zip(running.result(), top_k(scores, allowed, ties, 10), strict=True):
+        assert one.equal(two)
+
+
+def test_nan_in_a_later_block_is_a_bug_of_the_scorer():
+    running = RunningTopK(1, 2)
+    allowed, ties = torch.ones(1, 4, dtype=torch.bool), torch.arange(4)
+    running.add(0, torch.zeros(1, 4), allowed, ties)
+    with pytest.raises(AssertionError, match="NaN"):
+        running.add(4, torch.tensor([[0.0, torch.nan, 0.0, 0.0]]), allowed, ties + 4)

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from palate.tokens.age_counts import AgeCounts
 from palate.tokens.ages import (
     DAY_MS,
     HOUR_MS,
@@ -158,13 +160,15 @@ def test_a_large_catalogue_has_a_coarser_grid() -> None:
 
 
 @pytest.mark.parametrize("first", [0, -NOW - 2 * HOUR_MS])
-def test_a_catalogue_beyond_all_bounds_has_a_grid(first: int) -> None:
+def test_a_catalogue_beyond_all_bounds_is_counted(first: int) -> None:
     """Else fitting would never end. Also where the log lies on both sides of 1970, where no step is long enough."""
     log = [(ITEMS[place % 4], first + place * HOUR_MS) for place in range(24 * 9)]
     ages = fitted(log, AgeConfig(step_hours=1, cells=1))
-    moments, codes = ages.grid(np.full(4, np.nan))
-    assert len(moments) <= 4
-    assert unpacked(codes)[1][-1].tolist() == [view_bucket(np.array([54]))[0]] * 4
+    assert ages.counted
+    moments, codes = ages.codes(np.full(4, np.nan))
+    assert isinstance(codes, AgeCounts)
+    last = codes[torch.tensor([len(moments) - 1])].numpy()
+    assert unpacked(last)[1][-1].tolist() == [view_bucket(np.array([54]))[0]] * 4
 
 
 def test_a_step_can_be_a_part_of_an_hour() -> None:

@@ -23,7 +23,7 @@ from palate.errors import (
     TrainingError,
     UnfinishedRunError,
 )
-from palate.model import Losses, ObjectiveConfig, SequenceModel
+from palate.model import Losses, NegativeSampler, ObjectiveConfig, SequenceModel
 from palate.runs import Run, read_checkpoint
 from palate.runs.run import FORMAT
 from palate.tokens import Batch, Catalogue
@@ -104,10 +104,16 @@ def test_a_part_of_the_loss_that_is_not_finite_stops_before_the_weights_have_it(
     monkeypatch.setattr(Trainer, "estimate", lambda *_, **__: None)  # it takes steps to see how long they take
     steps = 0
 
-    def torn(self: SequenceModel, batch: Batch, known: Catalogue, objective: ObjectiveConfig) -> Losses:
+    def torn(
+        self: SequenceModel,
+        batch: Batch,
+        known: Catalogue,
+        objective: ObjectiveConfig,
+        sampler: NegativeSampler | None = None,
+    ) -> Losses:
         nonlocal steps
         steps += 1
-        found = plain(self, batch, known, objective)
+        found = plain(self, batch, known, objective, sampler)
         return found if steps < 3 else found._replace(total=found.total * float("nan"))
 
     monkeypatch.setattr(SequenceModel, "loss", torn)
@@ -138,7 +144,7 @@ def test_a_training_goes_on_with_the_metadata_that_it_began_with(
     assert pretrain(dataset, tmp_path / "run", small(checkpoint_seconds=0), resume=True).folder.exists()
 
 
-def kill_and_resume(tmp_path: Path, kills: int, *, seed: int) -> None:
+def kill_and_resume(tmp_path: Path, kills: int, *, seed: int, more: str = "") -> None:
     """Train once undisturbed; train again, killed at random moments; compare the weights."""
     dataset: Dataset = service(members=40, seed=seed)
     data = tmp_path / "data"
@@ -147,7 +153,7 @@ def kill_and_resume(tmp_path: Path, kills: int, *, seed: int) -> None:
     assert dataset.users is not None
     dataset.users.write_parquet(data / "users.parquet")
     dataset.schema.write(data / "schema.yaml")
-    (tmp_path / "settings.yaml").write_text(SETTINGS)
+    (tmp_path / "settings.yaml").write_text(SETTINGS + more)
 
     def command(out: Path, *more: str) -> list[str]:
         settings = str(tmp_path / "settings.yaml")
@@ -187,6 +193,11 @@ def kill_and_resume(tmp_path: Path, kills: int, *, seed: int) -> None:
 
 def test_killed_once_and_resumed_gives_the_same_weights(tmp_path: Path) -> None:
     kill_and_resume(tmp_path, 1, seed=1)
+
+
+def test_a_sampled_training_that_is_killed_gives_the_same_weights(tmp_path: Path) -> None:
+    """With its negatives, and the rows of its tables that are not up to date."""
+    kill_and_resume(tmp_path, 1, seed=3, more="objective: {softmax: sampled, sampling: {negatives: 8}}\n")
 
 
 @pytest.mark.slow

@@ -7,11 +7,13 @@ from palate.model.config import (
     NextConfig,
     ObjectiveConfig,
     PresentationConfig,
+    SamplingConfig,
     SasRecConfig,
     TowerConfig,
     TransformerConfig,
 )
 from palate.model.model import Losses, SequenceModel, Shape, build_model
+from palate.model.negatives import NegativeSampler
 from palate.model.tower import ItemTables
 
 __all__ = [
@@ -20,9 +22,11 @@ __all__ = [
     "ItemTables",
     "Losses",
     "ModelConfig",
+    "NegativeSampler",
     "NextConfig",
     "ObjectiveConfig",
     "PresentationConfig",
+    "SamplingConfig",
     "SasRecConfig",
     "SequenceModel",
     "Shape",

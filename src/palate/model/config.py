@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from palate.config import Config
 
 Probability = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class EncoderConfig(Config):
@@ -143,8 +144,40 @@ class ModelConfig(Config):
     """Memory for logits at any moment of training, in bytes."""
 
 
+class SamplingConfig(Config):
+    """What negatives a sampled softmax draws in each step; they are the same for all its rows."""
+
+    negatives: int = Field(default=8192, ge=1)
+    """Draws of a step."""
+    uniform: Share = 0.2
+    """Share of them from all items alike."""
+    popularity: Share = 0.8
+    """Share of them by training events."""
+    in_batch: Share = 0.0
+    """Share of them from the targets of the batch; at most all of these are taken."""
+    power: float = Field(default=1.0, ge=0)
+    """What training events are raised to, for the share by popularity."""
+
+    @model_validator(mode="after")
+    def _shares_add_up(self) -> SamplingConfig:
+        total = self.uniform + self.popularity + self.in_batch
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"uniform, popularity and in_batch add up to {total:g}, not to 1")
+        return self
+
+
 class ObjectiveConfig(Config):
-    """What the losses count."""
+    """What the losses count, and among what."""
+
+    softmax: Literal["auto", "exact", "sampled"] = "auto"
+    """Whether a target is chosen among all items, or among a sample of them in each step; auto: by the size of the
+    catalogue. The run's configuration has what was chosen."""
+    sampling: SamplingConfig = SamplingConfig()
+    """What a sampled softmax draws."""
+    sampling_pays: float = Field(default=4.0, ge=1)
+    """Auto takes the sampled softmax where an exact step has so many times its operations."""
+    exact_bytes: int = Field(default=4 * 2**30, ge=1)
+    """Auto takes the sampled softmax where the exact one needs more memory than this, in bytes."""
 
     intents: float = Field(default=1.0, ge=0)
     """Weight of the mean loss of the heads against that of the item."""

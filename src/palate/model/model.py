@@ -15,7 +15,9 @@ from palate.model.config import ModelConfig, ObjectiveConfig, TransformerConfig
 from palate.model.embed import EventEmbedder, HiddenRows, ItemEmbedder
 from palate.model.intents import IntentHeads, Intents, sequences
 from palate.model.loss import Choices, Mixture, mixed_softmax_loss, reference_scores
+from palate.model.negatives import NegativeSampler
 from palate.model.presentation import Presentation
+from palate.model.sampled import Part, SampledStep
 from palate.model.sasrec import SasRec
 from palate.model.tower import ItemTables, ItemTower, MixedTable, point
 from palate.model.transformer import Transformer
@@ -89,9 +91,39 @@ class SequenceModel(nn.Module):
         state: Tensor = self.encode(self.embed(batch, items), batch, wanted)
         return state
 
-    def loss(self, batch: Batch, catalogue: Catalogue, objective: ObjectiveConfig) -> Losses:
-        """The losses of the batch's targets, each among the items of its row's moment."""
-        tables = self.tower(catalogue)
+    def states(
+        self, batch: Batch, catalogue: Catalogue, wanted: Int64[Tensor, "n"] | None = None
+    ) -> Float[Tensor, "_ D"]:
+        """As `forward`, and nothing that is as long as the catalogue is made for it."""
+        first = torch.zeros(1, dtype=torch.int64, device=batch.target.device)  # some item, for a batch that names none
+        part = Part.of(batch, catalogue, also=first, ages=self.tower.reads_ages)
+        state: Tensor = self(part.batch, part.catalogue, self.tower(part.catalogue, part.items), wanted)
+        return state
+
+    def block_scores(
+        self, state: Float[Tensor, "Q D"], catalogue: Catalogue, moment: Int64[Tensor, "Q"], columns: slice
+    ) -> Float[Tensor, "Q N"]:
+        """Some neighbouring columns of `scores`, from what the tower makes of these items alone."""
+        items = torch.arange(columns.start, columns.stop, device=state.device)
+        points = torch.unique(point(catalogue, moment))
+        part = catalogue.take(items, points)
+        return self.scores(state, part, self.tower(part, items), moment)
+
+    def loss(
+        self,
+        batch: Batch,
+        catalogue: Catalogue,
+        objective: ObjectiveConfig,
+        sampler: NegativeSampler | None = None,
+    ) -> Losses:
+        """The losses of the batch's targets, each among the items of its row's moment; with a ``sampler`` among some of
+        them, which nothing that is as long as the catalogue is made for.
+        """
+        step = None
+        if sampler is not None:
+            step = SampledStep.draw(sampler, batch, catalogue, ages=self.tower.reads_ages)
+            batch, catalogue = step.batch, step.catalogue
+        tables = self.tower(catalogue, None if step is None else step.items)
         rows, points, moment, choices = questions(batch, catalogue)
         target, available, weight = choices
         state = self(batch, catalogue, tables).index_select(0, rows)
@@ -110,7 +142,7 @@ class SequenceModel(nn.Module):
             among_shown = share * (loss * weight[chosen]).sum()
             among_all = weight.clone()
             among_all[chosen] *= 1 - share
-        item = among_shown + self.among_all(state, table, moment, choices._replace(weight=among_all))
+        item = among_shown + self.among_all(state, table, moment, choices._replace(weight=among_all), step)
         if self.ahead is not None:
             later = self.ahead.draw(sequence)
             # What does not exist yet can't be looked for.
@@ -118,7 +150,7 @@ class SequenceModel(nn.Module):
             row, offset, then = (each[exists] for each in later)
             states = self.ahead(state[row], offset)
             further_choices = Choices(target[then], available[row], weight[then])
-            further = further + objective.next * self.among_all(states, table, moment[row], further_choices)
+            further = further + objective.next * self.among_all(states, table, moment[row], further_choices, step)
         return Losses(item + further, item.detach())
 
     def scores(
@@ -140,10 +172,24 @@ class SequenceModel(nn.Module):
         """Begin with biases for popularity; see `ItemTower.start_at_popularity`."""
         self.tower.start_at_popularity(counts)
 
-    def among_all(self, state: Tensor, table: MixedTable, moment: Tensor, choices: Choices) -> Float[Tensor, ""]:
-        """The loss of choices among all items."""
+    def among_all(
+        self, state: Tensor, table: MixedTable, moment: Tensor, choices: Choices, step: SampledStep | None = None
+    ) -> Float[Tensor, ""]:
+        """The loss of choices among all items, or among the negatives of a step."""
+        own = None
+        if step is not None:
+            own = scores_of(state, table, moment, choices.target[:, None])[:, 0]
+            table, choices = step.table(table), step.choices(choices)
         return mixed_softmax_loss(
-            state, table.id, table.id_bias, moment, _mixture(table), table.bias, choices, logit_bytes=self.logit_bytes
+            state,
+            table.id,
+            table.id_bias,
+            moment,
+            _mixture(table),
+            table.bias,
+            choices,
+            logit_bytes=self.logit_bytes,
+            own=own,
         )
 
     def _among_shown(
@@ -159,13 +205,7 @@ class SequenceModel(nn.Module):
         rows = ((shown > 0).sum(1) > 1).nonzero()[:, 0]  # among one there is no choice
         there = shown[rows] >= FIRST_KNOWN
         item = (shown[rows].long() - FIRST_KNOWN).clamp(min=0)
-        own, u = state[rows].unsqueeze(-1), moment[rows, None]
-        scores = (F.embedding(item, table.id) @ own)[..., 0] + table.id_bias[item]
-        if table.meta is not None and table.meta_bias is not None and table.gate is not None:
-            other = (F.embedding(item, table.meta) @ own)[..., 0] + table.meta_bias[item]
-            scores = torch.lerp(other, scores, table.gate[u if len(table.gate) > 1 else torch.zeros_like(u), item])
-        if table.bias is not None:
-            scores = scores + table.bias[u, item]
+        scores = scores_of(state[rows], table, moment[rows], item)
         chosen = there & (item == target[rows, None])
         return rows, self.presentation.losses(scores, there, chosen)
 
@@ -176,6 +216,18 @@ def questions(batch: Batch, catalogue: Catalogue) -> Questions:
     points, moment = torch.unique(point(catalogue, batch.query_time[rows]), return_inverse=True)
     available = batch.available[rows].long() - FIRST_KNOWN
     return Questions(rows, points, moment, Choices(batch.target[rows] - FIRST_KNOWN, available, batch.weight[rows]))
+
+
+def scores_of(
+    state: Float[Tensor, "R D"], table: MixedTable, moment: Int64[Tensor, "R"], item: Int64[Tensor, "R S"]
+) -> Float[Tensor, "R S"]:
+    """The scores of a few items of each row: those of `palate.model.loss.reference_scores` in these columns."""
+    own, u = state.unsqueeze(-1), moment[:, None]
+    scores = (F.embedding(item, table.id) @ own)[..., 0] + table.id_bias[item]
+    if table.meta is not None and table.meta_bias is not None and table.gate is not None:
+        other = (F.embedding(item, table.meta) @ own)[..., 0] + table.meta_bias[item]
+        scores = torch.lerp(other, scores, table.gate[u if len(table.gate) > 1 else torch.zeros_like(u), item])
+    return scores if table.bias is None else scores + table.bias[u, item]
 
 
 def _mixture(table: MixedTable) -> Mixture | None:

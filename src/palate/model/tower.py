@@ -23,6 +23,7 @@ from palate.model.config import TowerConfig
 from palate.model.inferred import InferredItems
 from palate.model.lookup import look_up
 from palate.model.product import Linear
+from palate.model.rows import take_rows
 from palate.tokens.batch import AGE_SHAPE, Catalogue, MetadataKind, MetadataSpec
 from palate.words import FIRST_KNOWN, PADDING, UNKNOWN
 
@@ -84,8 +85,17 @@ class ItemTower(nn.Module):
         # Demand has to say of an item without an id what the bias of its id would.
         self.new_age_bias = AgeTable(launch=True, views=True, recent=True) if ages and self.metadata else None
 
-    def forward(self, catalogue: Catalogue) -> ItemTables:
-        """The tables of a catalogue; in training some items are treated as if they were new."""
+    @property
+    def reads_ages(self) -> bool:
+        """Whether anything goes by the age of items at a moment."""
+        return self.age_bias is not None or (self.gate is not None and self.config.gate == "moment")
+
+    def forward(self, catalogue: Catalogue, items: Int64[Tensor, "S"] | None = None) -> ItemTables:
+        """The tables of a catalogue; in training some items are treated as if they were new.
+
+        Where it is a part of the whole one, ``items`` are the places of its items there, ascending: then the gradient
+        of the tables of ids is of these rows alone (`palate.model.rows`).
+        """
         there = self._described(catalogue)
         dropped = unseen = None
         if self.training and self.metadata is not None and self.config.id_dropout:
@@ -95,9 +105,16 @@ class ItemTower(nn.Module):
         if self.age_bias is not None:
             biases = torch.stack([each() for each in (self.age_bias, self.new_age_bias) if each is not None])
         meta_in, meta_out, meta_bias = there
+        ids: Tensor = self.id
+        id_bias: Tensor = self.id_bias
+        if items is not None:
+            items = items[: catalogue.trained]
+            reserved = torch.arange(FIRST_KNOWN, device=items.device)
+            ids = take_rows(ids, torch.cat([reserved, items + FIRST_KNOWN]))
+            id_bias = take_rows(id_bias, items)
         tables = ItemTables(
-            id=self.id,
-            id_bias=self.id_bias,
+            id=ids,
+            id_bias=id_bias,
             meta_in=meta_in,
             meta_out=meta_out,
             meta_bias=meta_bias,

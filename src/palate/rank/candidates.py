@@ -10,7 +10,7 @@ Events of input-only types make nothing seen: who has watched the trailer may st
 from __future__ import annotations
 
 import copy
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from palate.rank.catalogue import codes
 from palate.rank.history import Histories
 from palate.words import AVAILABLE_UNTIL, EVENT_TYPE, ITEM_ID, TIMESTAMP
 
+EVERY_COLUMN: Final = slice(None)
 _ALWAYS = np.iinfo(np.int64).min
 _NEVER = np.iinfo(np.int64).max
 
@@ -79,9 +80,13 @@ class Candidates:
 
         ``queries`` is a table of `palate.data.split.queries` or ``present_queries``.
         """
-        allowed = self.available(queries)
-        seen = self.seen(queries)
-        places = seen.query * len(self.catalogue) + seen.column
+        return self.block(queries, self.seen(queries), slice(0, len(self.catalogue)))
+
+    def block(self, queries: pl.DataFrame, seen: Seen, columns: slice) -> Bool[Tensor, "Q N"]:
+        """Some neighbouring columns of the mask; ``seen`` is that of the queries."""
+        allowed = self.available(queries, columns)
+        here = (seen.column >= columns.start) & (seen.column < columns.stop)
+        places = seen.query[here] * allowed.shape[1] + seen.column[here] - columns.start
         allowed.view(-1)[torch.from_numpy(places)] = False
         return allowed
 
@@ -95,22 +100,22 @@ class Candidates:
         known = columns >= 0
         return Seen(earlier.query[known], columns[known], earlier.row[known])
 
-    def available(self, queries: pl.DataFrame) -> Bool[Tensor, "Q V"]:
+    def available(self, queries: pl.DataFrame, columns: slice = EVERY_COLUMN) -> Bool[Tensor, "Q N"]:
         """True where item v exists at the moment of query q, seen or not."""
         if not self._has_time:
-            return torch.ones(len(queries), len(self.catalogue), dtype=torch.bool)
-        allowed = self.started(queries)
+            return torch.ones(len(queries), len(self._from[columns]), dtype=torch.bool)
+        allowed = self.started(queries, columns)
         if self._ends:
-            allowed &= ~self.ended(queries)
+            allowed &= ~self.ended(queries, columns)
         return allowed
 
-    def started(self, queries: pl.DataFrame) -> Bool[Tensor, "Q V"]:
+    def started(self, queries: pl.DataFrame, columns: slice = EVERY_COLUMN) -> Bool[Tensor, "Q N"]:
         """True where item v was there at the moment of query q or before; in data with time."""
-        return self._from <= _moments(queries)
+        return self._from[columns] <= _moments(queries)
 
-    def ended(self, queries: pl.DataFrame) -> Bool[Tensor, "Q V"]:
+    def ended(self, queries: pl.DataFrame, columns: slice = EVERY_COLUMN) -> Bool[Tensor, "Q N"]:
         """True where item v is no longer there at the moment of query q; in data with time."""
-        return _moments(queries) > self._until
+        return _moments(queries) > self._until[columns]
 
     def span(self, column: int) -> Span:
         """When the item of a column is there."""

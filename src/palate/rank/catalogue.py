@@ -26,7 +26,8 @@ def tie_break(catalogue: pl.Series) -> Int64[Tensor, " V"]:
 
     The order of two items depends on nothing but their ids; it is the same in every run and catalogue.
     """
-    order = np.lexsort((catalogue.cast(pl.String).to_numpy(), stable_hash(catalogue)))
+    keys = pl.DataFrame({"hash": stable_hash(catalogue), "id": catalogue.cast(pl.String)})
+    order = keys.select(pl.arg_sort_by("hash", "id")).to_series().to_numpy()
     rank = np.empty(len(catalogue), dtype=np.int64)
     rank[order] = np.arange(len(catalogue))
     return torch.from_numpy(rank)

@@ -156,9 +156,10 @@ class ModelScorer:
             made: ItemTables = self._model.tower(self._catalogue)
             return made
 
-    def states(self, queries: pl.DataFrame, tables: ItemTables) -> States:
-        """The states of all queries, from the weights that made the ``tables``."""
-        width = tables.id.shape[1]
+    def states(self, queries: pl.DataFrame, tables: ItemTables | None) -> States:
+        """The states of all queries, from the weights that made the ``tables``; without any, from what the tower makes
+        of the items in their histories alone."""
+        width = self._model.tower.id.shape[1]
         with evaluating(self._model):
             found = States(torch.empty(len(queries), width), torch.zeros(len(queries), dtype=torch.int64))
             for places, state, moment in self.answered(queries, tables):
@@ -170,10 +171,17 @@ class ModelScorer:
         with evaluating(self._model):
             return self._model.scores(self.joined(states.state), self._catalogue, tables, states.moment).float()
 
+    def block(self, states: States, columns: slice) -> Float[Tensor, "Q N"]:
+        """Some neighbouring columns of the scores of the queries that have these states."""
+        with evaluating(self._model):
+            joined = self.joined(states.state)
+            return self._model.block_scores(joined, self._catalogue, states.moment, columns).float()
+
     def answered(
-        self, queries: pl.DataFrame, tables: ItemTables, earlier: EarlierRows | None = None
+        self, queries: pl.DataFrame, tables: ItemTables | None, earlier: EarlierRows | None = None
     ) -> Iterator[Answered]:
-        """The states of all queries, some at a time; inside `evaluating`, with the tables of `described`.
+        """The states of all queries, some at a time; inside `evaluating`, with the tables of `described`, or with none
+        but of the items that they look back on.
 
         ``earlier`` are the rows that each query looks back on, where those are not all that precede it: it is answered
         as if the log held no others of its member.
@@ -284,7 +292,7 @@ class ModelScorer:
         there = pl.Series("there", of_event)
         return asking.hstack(events.select(pl.when(there).then(pl.col(name)).alias(name) for name in known))
 
-    def _states(self, store: TokenStore, rows: NDArray[np.int64], tables: ItemTables) -> Iterator[Answered]:
+    def _states(self, store: TokenStore, rows: NDArray[np.int64], tables: ItemTables | None) -> Iterator[Answered]:
         """The states of the queries at these rows of the store, some at a time."""
         order = np.argsort(rows, kind="stable")
         ascending = rows[order]
@@ -307,7 +315,10 @@ class ModelScorer:
             begin = np.repeat(np.cumsum(heights) - heights, np.diff(first)[pack.windows])
             wanted = torch.from_numpy(begin + ascending[asked] - windows.start[window_of_query[asked]])
             with torch.inference_mode():
-                state = self._model(batch, self._catalogue, tables, wanted)
+                if tables is None:
+                    state = self._model.states(batch, self._catalogue, wanted)
+                else:
+                    state = self._model(batch, self._catalogue, tables, wanted)
             return Answered(torch.from_numpy(order[asked]), state, batch.query_time[wanted])
 
         yield from side_by_side(answered, list(pack_in_order(windows.lengths, BATCH_TOKENS)))

@@ -14,6 +14,7 @@ from palate.data import Part, Split
 from palate.errors import ConfigError
 from palate.model import SequenceModel
 from palate.model.intents import IntentHeads, label_values
+from palate.rank.blocks import BLOCK
 from palate.rank.model_scorer import ModelScorer, evaluating
 from palate.rank.recommend import Progress
 from palate.tokens import HeadSpec, Tokenizer, class_names
@@ -144,7 +145,9 @@ def _predicted(scorer: ModelScorer, queries: pl.DataFrame) -> tuple[torch.Tensor
     log_shares = torch.empty(len(queries), sum(intents.sizes))
     attention = torch.empty(len(queries), len(intents.specs)) if intents.feeds else None
     with evaluating(scorer.model):
-        for places, state, _ in scorer.answered(queries, scorer.model.tower(scorer.described)):
+        # Of a large catalogue the items of the histories are embedded alone, as in `palate.rank.blocks`.
+        tables = scorer.model.tower(scorer.described) if len(scorer.catalogue) <= BLOCK else None
+        for places, state, _ in scorer.answered(queries, tables):
             found = intents(state)
             log_shares[places] = found.log_shares.float()
             if attention is not None and found.attention is not None:

@@ -7,16 +7,17 @@ from typing import Final
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from palate.data.dataset import Dataset
 from palate.errors import ConfigError
+from palate.rank.blocks import BLOCK, BlockScorer, best_of_blocks
 from palate.rank.candidates import Candidates
 from palate.rank.catalogue import tie_break
 from palate.rank.scorer import Scorer
 from palate.rank.state_scorer import StateScorer
-from palate.rank.topk import top_k
+from palate.rank.topk import TopK, top_k
 from palate.words import ITEM_ID, QUERY, RANK, SCORE
 
 SCORE_BYTES: Final = 32 << 20
@@ -60,8 +61,7 @@ def recommend(
     counts: list[np.ndarray] = []
     scores: list[np.ndarray] = []
     done = 0
-    for block, block_scores in _blocks(scorer, asked, batch):
-        found = top_k(block_scores, candidates.mask(block), ties, k)
+    for block, found in _ranked(scorer, asked, batch, candidates, ties, k):
         valid = found.valid.numpy()
         counts.append(valid.sum(axis=1))
         places.append(found.indices.numpy()[valid])
@@ -72,6 +72,19 @@ def recommend(
     return _table(
         asked[QUERY], catalogue, _joined(counts, np.int64), _joined(places, np.int64), _joined(scores, np.float32)
     )
+
+
+def _ranked(
+    scorer: Scorer, asked: pl.DataFrame, batch: int, candidates: Candidates, ties: Int64[Tensor, " V"], k: int
+) -> Iterator[tuple[pl.DataFrame, TopK]]:
+    """The queries in order with the best of each, some at a time; at most ``batch`` of them are encoded together."""
+    if len(ties) > BLOCK and isinstance(scorer, BlockScorer):
+        for start in range(0, len(asked), batch):
+            block = asked[start : start + batch]
+            yield block, best_of_blocks(scorer, block, candidates, ties, k)
+        return
+    for block, scores in _blocks(scorer, asked, batch):
+        yield block, top_k(scores, candidates.mask(block), ties, k)
 
 
 def _blocks(scorer: Scorer, asked: pl.DataFrame, batch: int) -> Iterator[tuple[pl.DataFrame, Float[Tensor, "Q V"]]]:

@@ -4,6 +4,9 @@
 the boundary of k, so that a ranking never depends on the machine, the batch or the order of the catalogue.
 The fast path is `torch.topk`; only rows in which the boundary value ties with something left out are selected
 again by a key without ties, and only rows with equal scores inside are put in order again.
+
+Where the catalogue is too large for a matrix of scores, `RunningTopK` takes it in blocks of columns, with the same
+result: what is below a row's K-th best so far is passed over, and what is left is merged by the same key.
 """
 
 from __future__ import annotations
@@ -66,6 +69,61 @@ def top_k(scores: Float[Tensor, "Q V"], allowed: Bool[Tensor, "Q V"], tie_break:
         for part in (best, indices, valid):
             part[equal] = part[equal].gather(1, order)
     return _padded(indices.masked_fill(~valid, 0), best.masked_fill(~valid, -torch.inf), valid, k)
+
+
+class RunningTopK:
+    """The ``k`` best columns of ``Q`` rows, given block by block: what `top_k` finds in all blocks side by side."""
+
+    def __init__(self, rows: int, k: int) -> None:
+        assert k >= 1, k
+        self._k = k
+        self._keys = torch.full((rows, k), _NOT_ALLOWED)
+        self._indices = torch.zeros(rows, k, dtype=torch.int64)
+        self._scores = torch.full((rows, k), -torch.inf)
+
+    def add(
+        self,
+        first: int,
+        scores: Float[Tensor, "Q N"],
+        allowed: Bool[Tensor, "Q N"],
+        tie_break: Int64[Tensor, " N"],
+    ) -> None:
+        """The block of columns from ``first`` on; arguments as of `top_k`."""
+        if bool((self._keys[:, -1] == _NOT_ALLOWED).any()):
+            self._add_best(first, scores, allowed, tie_break)
+            return
+        # From the second block on hardly anything is among the best: one pass says what might be.
+        assert not bool(scores.amax().isnan()) or not bool((scores.isnan() & allowed).any()), "a score is NaN"
+        might = (scores >= self._scores[:, -1:]) & allowed
+        rows, columns = might.nonzero(as_tuple=True)
+        counts = torch.bincount(rows, minlength=len(scores))
+        width = int(counts.max()) if len(counts) else 0
+        if not width:
+            return
+        if width > 8 * self._k:  # a block whose scores are far higher than those before it
+            self._add_best(first, scores, allowed, tie_break)
+            return
+        place = torch.arange(len(rows)) - (counts.cumsum(0) - counts)[rows]
+        indices = torch.zeros(len(scores), width, dtype=torch.int64)
+        there = torch.zeros(len(scores), width, dtype=torch.bool)
+        indices[rows, place], there[rows, place] = columns, True
+        self._merge(first + indices, scores.gather(1, indices).float(), there, tie_break[indices])
+
+    def result(self) -> TopK:
+        """What is best of the blocks so far."""
+        valid = self._keys != _NOT_ALLOWED
+        return TopK(self._indices.masked_fill(~valid, 0), self._scores.masked_fill(~valid, -torch.inf), valid)
+
+    def _add_best(self, first: int, scores: Tensor, allowed: Tensor, tie_break: Tensor) -> None:
+        best = top_k(scores, allowed, tie_break, min(self._k, max(scores.shape[1], 1)))
+        rank = tie_break[best.indices] if len(tie_break) else best.indices
+        self._merge(first + best.indices, best.scores, best.valid, rank)
+
+    def _merge(self, indices: Tensor, scores: Tensor, there: Tensor, rank: Tensor) -> None:
+        keys = torch.cat([self._keys, _keys(scores, there, rank)], dim=1)
+        self._keys, order = keys.topk(self._k, dim=1)
+        self._indices = torch.cat([self._indices, indices], dim=1).gather(1, order)
+        self._scores = torch.cat([self._scores, scores], dim=1).gather(1, order)
 
 
 def _keys(

@@ -12,6 +12,12 @@ from palate.runs.parts import parts
 from palate.tokens import Side, Tokenizer
 from palate.tokens.rewards import RewardConfig
 
+_SOFTMAX = {
+    "exact": "the exact softmax over all items that exist at the moment",
+    "sampled": "a softmax over items sampled in each step, corrected for how they were drawn",
+    "auto": "a softmax over the items that exist at the moment",
+}
+
 
 class HeadFigure(NamedTuple):
     """How right a head was on the validation part."""
@@ -57,8 +63,7 @@ def model_card(
         "",
         _paragraph(
             f"A {encoder.kind} of width {encoder.width} and {encoder.blocks} blocks with {parameters:,} parameters and "
-            f"a context of {context:,} events; the exact softmax over all items that exist at the moment. "
-            + _time(tokenizer)
+            f"a context of {context:,} events; {_SOFTMAX[objective.softmax]}. " + _time(tokenizer)
         ),
         "",
         *_table(("part", "in this run"), parts(model, config, tokenizer, objective, rewards).items()),

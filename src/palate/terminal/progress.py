@@ -46,6 +46,7 @@ class TerminalReporter:
             f"{start.bytes_of_state / 2**20:,.0f} MiB of weights and optimizer state; "
             f"machine peak {start.peak / 1e9:,.0f} GFLOP/s"
         )
+        self._line(f"softmax {start.softmax}")
         if start.processes > 1:
             self._line(f"{start.processes} processes share each batch")
         if start.estimate is not None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from palate.config import Config
+from palate.tokens.age_counts import AgeCounts
 from palate.tokens.batch import AGE_SHAPE
 from palate.words import ITEM_ID, TIMESTAMP
 
@@ -35,7 +36,8 @@ class AgeConfig(Config):
     recent_days: float = Field(default=7, gt=0)
     """Days that count as recent; rounded to whole steps, one at least."""
     cells: int = Field(default=1 << 25, ge=1)
-    """Most points of the grid times items, two bytes each; a grid has three points at least."""
+    """Most points of the grid times items that are held, two bytes each. Beyond, its steps are longer, up to
+    ``recent_days``; where that is not enough, steps stay as they are and codes are counted when they are asked for."""
 
     @property
     def step_ms(self) -> int:
@@ -59,6 +61,8 @@ class Ages:
     """Milliseconds between two points; none without time."""
     end: int
     """Milliseconds of the last training event; later ones are counted from the log that is scored."""
+    counted: bool = False
+    """Whether codes are counted when they are asked for, since a grid of them could not be held."""
 
     @classmethod
     def fit(cls, seen: pl.DataFrame, totals: NDArray[np.int64], config: AgeConfig, *, end: int | None) -> Ages:
@@ -75,13 +79,18 @@ class Ages:
         # Steps longer than the whole log make the grid no smaller.
         while (last // steps - first // steps + 2) * len(totals) > config.cells and steps <= last - first:
             steps *= 2
+        counted = (last // steps - first // steps + 2) * len(totals) > config.cells
+        counted |= steps * config.step_ms > max(config.recent_days * DAY_MS, config.step_ms)
+        steps = 1 if counted else steps
         counts = (
             seen.group_by("item", pl.col("bin") // steps)
             .agg(pl.col("events").sum())
             .sort("item", "bin")
             .cast({"item": pl.Int64, "bin": pl.Int64, "events": pl.Int64})
         )
-        return cls(config=config, counts=counts, totals=totals, step=steps * config.step_ms, end=end)
+        return cls(
+            config=config, counts=counts, totals=totals, step=steps * config.step_ms, end=end, counted=bool(counted)
+        )
 
     def later(self, events: pl.DataFrame) -> pl.DataFrame:
         """Events behind the training's last one: ``item_id``, ``bin``, ``events``; those of parts add up."""
@@ -93,6 +102,26 @@ class Ages:
             .agg(pl.len().alias("events"))
         )
         return counted.cast({"bin": pl.Int64, "events": pl.Int64}).collect()
+
+    def codes(
+        self, launch: NDArray[np.float64], later: pl.DataFrame | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int16] | AgeCounts]:
+        """As `grid`; where that could not be held, what counts its codes."""
+        if not self.counted:
+            return self.grid(launch, later)
+        moments, counts, window = self._on_grid(later)
+        counts = counts.group_by("item", "bin").agg(pl.col("events").sum()).sort("item", "bin")
+        item, bins, events = (counts[name].to_numpy() for name in ("item", "bin", "events"))
+        assert self.step is not None, "what is counted has times"
+        return moments, AgeCounts(
+            moments=moments,
+            launch=launch,
+            launch_edges=LAUNCH_EDGES,
+            item=item,
+            step=bins - int(moments[0]) // self.step,
+            events=events,
+            window=window,
+        )
 
     def grid(
         self, launch: NDArray[np.float64], later: pl.DataFrame | None = None
@@ -107,17 +136,11 @@ class Ages:
             views = np.zeros(V, np.int64)
             views[: len(self.totals)] = self.totals
             return np.zeros(1, np.int64), _code(np.full(V, LAUNCH_BUCKETS - 1), view_bucket(views), 0)[None]
-        counts = self.counts
-        if later is not None and later.height:
-            counts = pl.concat([counts, later.select("item", "bin", "events").cast(pl.Int64)])
-        counts = counts.sort("bin")
+        moments, counts, window = self._on_grid(later)
+        counts, K, first = counts.sort("bin"), len(moments), int(moments[0]) // self.step
         item, bins, events = (counts[name].to_numpy() for name in ("item", "bin", "events"))
-        first = int(bins[0])
-        window = max(round(self.config.recent_days * DAY_MS / self.step), 1)
-        K = int(bins[-1]) - first + 2 + window  # behind the last event, until nothing is recent any more
         # Point k stands at the beginning of step first + k, and knows the steps before it.
         known = np.searchsorted(bins, first + np.arange(-1, K))
-        moments = (first + np.arange(K, dtype=np.int64)) * self.step
         codes = np.empty((K, V), np.int16)
         before = np.zeros((window + 1, V), np.int64)  # ring of running sums
         running = np.zeros(V, np.int64)
@@ -129,13 +152,26 @@ class Ages:
             codes[k] = _code(launch_bucket(moments[k] - launch), view_bucket(running), recent_bucket(running - past))
         return moments, codes
 
+    def _on_grid(self, later: pl.DataFrame | None) -> tuple[NDArray[np.int64], pl.DataFrame, int]:
+        """The moments, all counts, and how many steps are recent."""
+        assert self.step is not None, "a log with times"
+        counts = self.counts
+        if later is not None and later.height:
+            counts = pl.concat([counts, later.select("item", "bin", "events").cast(pl.Int64)])
+        first, last = counts["bin"].min(), counts["bin"].max()
+        assert isinstance(first, int)
+        assert isinstance(last, int)
+        window = max(round(self.config.recent_days * DAY_MS / self.step), 1)
+        K = last - first + 2 + window  # behind the last event, until nothing is recent any more
+        return (first + np.arange(K, dtype=np.int64)) * self.step, counts, window
+
     def write(self, path: Path) -> None:
         """Save the counts as Parquet."""
         self.counts.write_parquet(path)
 
     def described(self) -> dict[str, object]:
         """What beside the counts has to be known to read them."""
-        return {"config": self.config.model_dump(), "step": self.step, "end": self.end}
+        return {"config": self.config.model_dump(), "step": self.step, "end": self.end, "counted": self.counted}
 
     @classmethod
     def read(cls, path: Path, described: dict[str, object], totals: NDArray[np.int64]) -> Ages:
@@ -144,7 +180,8 @@ class Ages:
         assert step is None or isinstance(step, int)
         assert isinstance(end, int)
         config = AgeConfig.model_validate(described["config"])
-        return cls(config=config, counts=pl.read_parquet(path), totals=totals, step=step, end=end)
+        counted = bool(described.get("counted", False))
+        return cls(config=config, counts=pl.read_parquet(path), totals=totals, step=step, end=end, counted=counted)
 
 
 def launch_bucket(age: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -14,10 +14,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
+import torch
 from jaxtyping import Float32, Int16, Int32, Int64
 from torch import Tensor
+
+from palate.words import FIRST_KNOWN
 
 
 class Side(StrEnum):
@@ -82,6 +85,28 @@ class Batch(NamedTuple):
     """Place of each sequence's first row within its member's history, from 0; in the order of the rectangles."""
     rectangles: tuple[Rectangle, ...]
     """Their slots add up to T, in order."""
+
+    def items(self) -> Int64[Tensor, "S"]:
+        """Places in the catalogue of all items that the rows carry, ask for or were shown; ascending, each once."""
+        named: Tensor = torch.unique(torch.cat([self.ids[:, 0].long(), self.target, self.shown.reshape(-1).long()]))
+        return named[named >= FIRST_KNOWN] - FIRST_KNOWN
+
+    def among(self, items: Int64[Tensor, "S"]) -> Batch:
+        """The same rows in a catalogue of these items alone (ascending places), all of `items` among them.
+
+        Labels of events (``outcome``) stay as they are.
+        """
+
+        def placed(index: Tensor) -> Tensor:
+            place = torch.searchsorted(items, index.long() - FIRST_KNOWN) + FIRST_KNOWN
+            return torch.where(index >= FIRST_KNOWN, place.to(index.dtype), index)
+
+        ids = self.ids.clone()
+        ids[:, 0] = placed(ids[:, 0])
+        # Items stand in the order of their availability: what exists stays a prefix.
+        return self._replace(
+            ids=ids, target=placed(self.target), available=placed(self.available), shown=placed(self.shown)
+        )
 
 
 AGE_SHAPE: Final = (12, 18, 32)
@@ -154,6 +179,23 @@ class HeadSpec:
     """Columns."""
 
 
+class AgeCodes(Protocol):
+    """What stands for the codes of ``K`` moments and ``V`` items where they can't all be held."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``K``, ``V``."""
+
+    def __getitem__(self, index: Tensor | tuple[Tensor, Tensor | int]) -> Int16[Tensor, "..."]:
+        """As of a tensor: the codes at ascending points, or of pairs of a point and an item."""
+
+    def grid(self, points: Int64[Tensor, "U"], items: Int64[Tensor, "S"]) -> Int16[Tensor, "U S"]:
+        """The code of each of these items at each of these ascending points."""
+
+    def tensors(self) -> list[Tensor]:
+        """Everything that decides a code."""
+
+
 class Catalogue(NamedTuple):
     """What is known of the items: ``V`` of them, ``K`` moments, ``F`` columns of indices, ``N`` of numbers.
 
@@ -169,13 +211,26 @@ class Catalogue(NamedTuple):
     """Milliseconds; the smallest number where unknown."""
     moments: Int64[Tensor, "K"]
     """Ascending; the first holds for everything before the second."""
-    ages: Int16[Tensor, "K V"]
+    ages: Int16[Tensor, "K V"] | AgeCodes
     """The code of each item's age at each moment, as `palate.tokens.ages` makes it."""
+
+    def take(self, items: Int64[Tensor, "S"], points: Int64[Tensor, "U"]) -> Catalogue:
+        """Some of the items at some of the moments, both by their places, ascending."""
+        return Catalogue(
+            trained=int(torch.searchsorted(items, self.trained)),
+            metadata=self.metadata[items],
+            vectors=self.vectors[items],
+            counts=self.counts[items],
+            launch=self.launch[items],
+            moments=self.moments[points],
+            ages=self.ages[points[:, None], items] if isinstance(self.ages, Tensor) else self.ages.grid(points, items),
+        )
 
     def digest(self) -> str:
         """A hash of all content."""
         digest = hashlib.sha256(str(self.trained).encode())
-        for tensor in self[1:]:
+        parts = [part for each in self[1:] for part in ([each] if isinstance(each, Tensor) else each.tensors())]
+        for tensor in parts:
             digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
             digest.update(tensor.contiguous().numpy().data)
         return digest.hexdigest()

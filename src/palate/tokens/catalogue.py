@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from palate.data import Dataset
+from palate.tokens.age_counts import AgeCounts
 from palate.tokens.batch import Catalogue
 from palate.tokens.metadata import MetadataArrays
 from palate.tokens.tokenizer import Tokenizer
@@ -59,7 +60,7 @@ def _catalogue(
     arrays = _metadata(tokenizer, items)
     known: NDArray[np.int64] = launch.fill_null(_UNKNOWN).to_numpy().astype(np.int64)
     since = np.where(known == _UNKNOWN, np.nan, known.astype(np.float64))
-    moments, ages = tokenizer.ages.grid(since, views)
+    moments, ages = tokenizer.ages.codes(since, views)
     return Catalogue(
         trained=tokenizer.trained,
         metadata=torch.from_numpy(arrays.ids),
@@ -67,7 +68,7 @@ def _catalogue(
         counts=torch.from_numpy(np.pad(tokenizer.ages.totals, (0, len(ids) - tokenizer.trained))),
         launch=torch.from_numpy(known),
         moments=torch.from_numpy(moments),
-        ages=torch.from_numpy(ages),
+        ages=ages if isinstance(ages, AgeCounts) else torch.from_numpy(ages),
     )
 
 

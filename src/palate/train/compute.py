@@ -17,12 +17,14 @@ class Operations:
     """Floating-point operations of a step that are owed to real rows, without padding and recomputation.
 
     A matrix of n weights costs 2n operations a row forward and 4n backward; the item table and the heads cost that for
-    each target, the matrices of metadata for each item. Later targets and what is not a matrix product are left out.
+    each target, the matrices of metadata for each item; with a sampled softmax of so many ``draws`` for these. Later
+    targets and what is not a matrix product are left out.
     Attention costs 12 D operations a block for each pair of rows that may see each other.
     """
 
-    def __init__(self, model: SequenceModel) -> None:
+    def __init__(self, model: SequenceModel, draws: int | None = None) -> None:
         items, width = len(model.tower.id) - FIRST_KNOWN, model.tower.id.shape[1]
+        items = items if draws is None else min(draws, items)
         heads = 0 if model.intents is None else _projections(model.intents)
         metadata = 0 if model.tower.metadata is None else _projections(model.tower.metadata)
         self.of_row = 6.0 * (_projections(model.embed) + _projections(model.encode))

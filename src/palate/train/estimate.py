@@ -23,6 +23,7 @@ from palate.rank.model_scorer import BATCH_TOKENS
 from palate.rank.recommend import SCORE_BYTES
 from palate.tokens import Catalogue, Pack
 from palate.train.config import PretrainConfig
+from palate.train.optimizer import Together
 from palate.train.resident import available_bytes, peak_bytes
 
 RESIDENT: Final = "in use before"
@@ -69,7 +70,7 @@ def try_steps(
     step: Callable[[int], None],
     packs: Sequence[Pack],
     parameters: Sequence[nn.Parameter],
-    optimizer: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer | Together,
 ) -> Trial:
     """Do the steps of some packs with ``step(number)``, and undo them; the optimizer must be new."""
     assert not optimizer.state, "an optimizer that has done nothing"

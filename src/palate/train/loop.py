@@ -26,12 +26,20 @@ from palate.train.config import PretrainConfig
 from palate.train.estimate import Estimate, estimate, try_steps
 from palate.train.loader import made_ahead
 from palate.train.memory import keep_freed_memory
-from palate.train.optimizer import build_optimizer, learning_rate, load_optimizer_tensors, optimizer_tensors
+from palate.train.optimizer import (
+    Together,
+    build_optimizer,
+    clip_gradients,
+    learning_rate,
+    load_optimizer_tensors,
+    optimizer_tensors,
+)
 from palate.train.parallel import Learner
 from palate.train.plan import BatchPlanner, EpochPlan
 from palate.train.processes import ALONE, Processes
 from palate.train.report import Reporter, Start, Step
 from palate.train.resident import peak_bytes
+from palate.train.softmax import SoftmaxChoice
 from palate.train.state import TrainingState, Validation
 from palate.train.validate import Validator
 
@@ -52,11 +60,14 @@ class Trainer:
         *,
         checkpoints: Path,
         data: str,
+        softmax: SoftmaxChoice | None = None,
         reporters: Sequence[Reporter] = (),
         processes: Processes = ALONE,
         sharded: bool = False,
     ) -> None:
-        """With several ``processes`` every one of them has such a trainer; ``sharded`` as in `Learner`."""
+        """With several ``processes`` every one of them has such a trainer; ``sharded`` as in `Learner`. With a sampled
+        ``softmax`` item tables are moved by rows; without one it is exact.
+        """
         self._config = config
         self._model = model
         self._processes = processes
@@ -66,11 +77,12 @@ class Trainer:
         self._validator = validator
         self._checkpoints = checkpoints
         self._reporters = reporters
-        self._optimizer = build_optimizer(self._learner.trained, config.optimizer)
-        self._operations = Operations(model)
+        self._sampler = None if softmax is None else softmax.sampler
+        self._optimizer = build_optimizer(self._learner.trained, config.optimizer, by_rows=self._sampler is not None)
+        self._operations = Operations(model, None if self._sampler is None else self._sampler.draws)
         self._best: dict[str, Tensor] = {}
         self._speed = _Speed()
-        self.state = TrainingState(data=data, config=config.to_yaml())
+        self.state = TrainingState(data=data, config=config.to_yaml(), softmax="" if softmax is None else softmax.told)
 
     def restore(self) -> None:
         """Go on from the last checkpoint, where there is one.
@@ -116,6 +128,8 @@ class Trainer:
                     if self._agreed(now - saved > config.checkpoint_seconds):
                         self._save()
                         saved = time.monotonic()
+            if isinstance(self._optimizer, Together):
+                self._optimizer.settle()
             state.epoch, state.batch = state.epoch + 1, 0
             self._end_epoch()
             peak = max(peak, measured_peak(seconds=0.1))  # the first measure may have met a busy moment
@@ -193,7 +207,8 @@ class Trainer:
             group["lr"] = rate
         own = int((batch.target > 0).sum())
         targets = int(self._processes.sum(own)[0])
-        losses = learner.loss(batch, self._catalogue, config.objective, seed=(config.seed << 32) + number)
+        seed = (config.seed << 32) + number
+        losses = learner.loss(batch, self._catalogue, config.objective, self._sampler, seed=seed)
         # Gradients are averaged over the processes.
         (losses.total / (max(targets, 1) / self._processes.world)).backward()  # type: ignore[no-untyped-call]
         # All of it: another part that is not finite would be in a checkpoint before the item's loss shows it.
@@ -203,7 +218,10 @@ class Trainer:
                 f"the loss of step {number + 1} is {whole}",
                 hint="lower optimizer.learning_rate; the last checkpoint is kept",
             )
-        torch.nn.utils.clip_grad_norm_(learner.parameters(), config.optimizer.clip_norm)
+        if self._sampler is None:
+            torch.nn.utils.clip_grad_norm_(learner.parameters(), config.optimizer.clip_norm)
+        else:
+            clip_gradients(learner.trained, config.optimizer.clip_norm)
         self._optimizer.step()
         self._optimizer.zero_grad()
         return _Learned(targets, item)
@@ -269,6 +287,7 @@ class Trainer:
             peak=peak,
             processes=self._processes.world,
             estimate=self.state.estimate,
+            softmax=self.state.softmax,
         )
         for reporter in self._reporters:
             reporter.start(start)

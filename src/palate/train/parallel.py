@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from palate.errors import ConfigError
-from palate.model import Losses, ObjectiveConfig, SequenceModel
+from palate.model import Losses, NegativeSampler, ObjectiveConfig, SequenceModel
 from palate.tokens import Batch, Catalogue
 from palate.train.processes import Processes
 
@@ -29,9 +29,11 @@ class Learning(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, batch: Batch, catalogue: Catalogue, objective: ObjectiveConfig) -> Losses:
+    def forward(
+        self, batch: Batch, catalogue: Catalogue, objective: ObjectiveConfig, sampler: NegativeSampler | None
+    ) -> Losses:
         """See `SequenceModel.loss`."""
-        return self.model.loss(batch, catalogue, objective)
+        return self.model.loss(batch, catalogue, objective, sampler)
 
 
 class Learner:
@@ -63,12 +65,20 @@ class Learner:
             self.trained.tower.register_forward_pre_hook(lambda tower, _: _seed(tower, self._seeds[0]))
             self.trained.tower.register_forward_hook(lambda tower, *_: _seed(tower, self._seeds[1]))
 
-    def loss(self, batch: Batch, catalogue: Catalogue, objective: ObjectiveConfig, *, seed: int) -> Losses:
+    def loss(
+        self,
+        batch: Batch,
+        catalogue: Catalogue,
+        objective: ObjectiveConfig,
+        sampler: NegativeSampler | None,
+        *,
+        seed: int,
+    ) -> Losses:
         """The losses of this process's share of a step; ``seed`` is that of the step."""
         own = seed + (self._processes.rank << 48)
         self._seeds = (seed, own)
         torch.manual_seed(own)
-        found = self._loss(batch, catalogue, objective)
+        found = self._loss(batch, catalogue, objective, sampler)
         assert isinstance(found, Losses)
         return found
 
@@ -114,6 +124,15 @@ def check_sharded(processes: Processes, *, sharded: bool) -> None:
         raise ConfigError(
             "a sharded training needs several processes",
             hint="torchrun --nproc-per-node N -m palate pretrain … --sharded",
+        )
+
+
+def check_sampled(processes: Processes, *, sampled: bool) -> None:
+    """Raise `ConfigError` where several processes would draw items of their own."""
+    if sampled and processes.world > 1:
+        raise ConfigError(
+            "a sampled softmax trains in one process: its steps move few rows, which processes don't add up",
+            hint="objective: {softmax: exact}, or one process",
         )
 
 

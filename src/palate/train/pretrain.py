@@ -31,11 +31,12 @@ from palate.train.loop import Trainer
 from palate.train.material import Material, Teaching
 from palate.train.measure import measure
 from palate.train.new_items import NewItems, choose_trust, fit_new_items
-from palate.train.parallel import check_sharded
+from palate.train.parallel import check_sampled, check_sharded
 from palate.train.plan import BatchPlanner
 from palate.train.processes import ALONE, Processes
 from palate.train.report import Reporter, TensorBoardReporter
 from palate.train.resident import resident_bytes
+from palate.train.softmax import SoftmaxChoice, choose_softmax
 from palate.train.state import TrainingState
 from palate.train.validate import Validator
 from palate.words import IMPRESSIONS, ITEM_ID
@@ -88,11 +89,14 @@ def pretrain(
     state = trainer.run()
     optimizer = trainer.optimizer_tensors()
     # Every process does the same with whole batches: it is short, and all of them rank the validation targets.
-    new_items = fit_new_items(model, training.catalogue, training.planner, seed=config.seed)
+    new_items = None
+    if training.softmax.sampler is None:  # a regression over items that are all scored in each of its steps
+        new_items = fit_new_items(model, training.catalogue, training.planner, seed=config.seed)
     if new_items is not None and validation is not None:
         new_items = replace(new_items, trust=choose_trust(model, validation.validator.ndcg))
     if processes.writes:
-        _seal(out, work, config, training.tokenizer, log, validation, model, optimizer, state, new_items)
+        chosen = _as_chosen(config, model, training.softmax)
+        _seal(out, work, chosen, training.tokenizer, log, validation, model, optimizer, state, new_items)
         shutil.rmtree(work)
     processes.wait()
     return Run.read(out)
@@ -130,6 +134,7 @@ class _Training:
     catalogue: Catalogue
     planner: BatchPlanner
     """Of whole batches."""
+    softmax: SoftmaxChoice
     resident: int
     """Bytes in memory before the first step."""
     log_bytes: int
@@ -161,6 +166,8 @@ class _Training:
             material = Material.read(work / "tokens")
         validation = _Validation.of(log, material, model, tokenizer, config, processes)
         catalogue = training_catalogue(tokenizer)
+        softmax = choose_softmax(config, model, catalogue)
+        check_sampled(processes, sampled=softmax.sampler is not None)
         board = [TensorBoardReporter(work / "tensorboard")] if processes.writes else []
         trainer = Trainer(
             config,
@@ -170,13 +177,15 @@ class _Training:
             None if validation is None else validation.validator,
             checkpoints=work / "checkpoints",
             data=f"{material.digest()} {tokenizer.digest()} {catalogue.digest()}",
+            softmax=softmax,
             reporters=(*reporters, *board),
             processes=processes,
             sharded=sharded,
         )
         log_bytes = sum(path.stat().st_size for path in (work / "tokens").iterdir())
         planner = BatchPlanner(material, tokenizer, config)
-        return cls(tokenizer, model, validation, trainer, catalogue, planner, resident_bytes(), log_bytes)
+        resident = resident_bytes()
+        return cls(tokenizer, model, validation, trainer, catalogue, planner, softmax, resident, log_bytes)
 
 
 def new_model(config: PretrainConfig, tokenizer: Tokenizer) -> SequenceModel:
@@ -238,8 +247,11 @@ class _Validation:
         return cls(dataset, division, scorer, validator)
 
 
-def _with_heads(config: PretrainConfig, model: SequenceModel) -> PretrainConfig:
-    """The configuration with the names of the heads, so that the run does not depend on how they are chosen."""
+def _as_chosen(config: PretrainConfig, model: SequenceModel, softmax: SoftmaxChoice) -> PretrainConfig:
+    """The configuration with what was chosen for it: the softmax, and the names of the heads, so that the run does not
+    depend on how they are chosen."""
+    objective = config.objective.model_copy(update={"softmax": softmax.kind})
+    config = config.model_copy(update={"objective": objective})
     if config.model.intents is None or model.intents is None:
         return config
     names = tuple(spec.name for spec in model.intents.specs)
@@ -288,6 +300,7 @@ def _seal(
         "members": f"{log.members:,}",
         "training targets seen": f"{state.targets:,} in {state.step:,} steps, {state.epoch} epochs",
         "time": f"{state.seconds:,.0f} s on {torch.get_num_threads()} threads",
+        "softmax": state.softmax,
         "split": any_split.rule.kind,
         "seed": str(config.seed),
     }
@@ -305,7 +318,7 @@ def _seal(
     logs = {f"tensorboard/{path.name}": path.read_bytes() for path in sorted((work / "tensorboard").iterdir())}
     write_run(
         out,
-        config=_with_heads(config, model).to_yaml(),
+        config=config.to_yaml(),
         tokenizer=tokenizer,
         items=any_part.items,
         model=model.state_dict(),

@@ -29,6 +29,8 @@ class Start(NamedTuple):
     """How many train together."""
     estimate: Estimate | None
     """What all of it will take; none where nobody asked."""
+    softmax: str
+    """Which softmax is descended, and why."""
 
 
 class Step(NamedTuple):

@@ -29,6 +29,8 @@ class TrainingState(BaseModel):
     """Digest of the encoded events: a training goes on only with the same."""
     config: str = ""
     """The configuration as YAML: a training goes on only with the same."""
+    softmax: str = ""
+    """Which softmax is descended, and why."""
     epoch: int = 0
     """Epochs done."""
     batch: int = 0
