@@ -54,7 +54,7 @@ def test_every_part_and_its_settings() -> None:
     assert "training events that taught it" in found["gate"]
     assert found["id dropout"].startswith("5 % of the items")
     assert "of the last 2 days, counted every 5 hours" in found["age of items"]
-    assert "heads event_type, group_id, genres, familiar, release;" in found["intents"]
+    assert "heads event_type, genres, familiar, release;" in found["intents"]
     assert "rest of its session; fed to the items by attention; weight 1" in found["intents"]
     assert found["next n"] == "3 targets, 50 % of the rows learn a later one in each step; weight 0.5"
     assert "buy 3, rating (strength 0.8), recency (half-life 20 days)" in found["rewards"]
