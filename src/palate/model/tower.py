@@ -217,11 +217,8 @@ class ItemTower(nn.Module):
         if self.carried is None:
             return items
         place = (item.long() - FIRST_KNOWN).clamp(min=0)
-        codes = catalogue.ages[point(catalogue, moment), place].long()
-        if tables.unseen is not None:
-            codes = torch.where(tables.unseen[place], _launch_alone(codes), codes)
-        carried: Tensor = self.carried(codes) * (item >= FIRST_KNOWN).unsqueeze(-1)
-        return items + carried
+        carried: Tensor = self.carried(catalogue.ages[point(catalogue, moment), place].long())
+        return items + carried * (item >= FIRST_KNOWN).unsqueeze(-1)
 
     def items(
         self, tables: ItemTables, catalogue: Catalogue, item: Int32[Tensor, "T"], moment: Int64[Tensor, "T"]
@@ -270,7 +267,8 @@ class ItemTower(nn.Module):
             return None
         codes = catalogue.ages[points].long()
         if tables.unseen is not None:
-            codes[:, tables.unseen] = _launch_alone(codes[:, tables.unseen])
+            own = codes[:, tables.unseen]
+            codes[:, tables.unseen] = own - own % (_VIEWS * _RECENT)
         if len(tables.age_bias) > 1:
             codes += _without_id(tables, catalogue) * tables.age_bias.shape[1]
         return look_up(tables.age_bias.reshape(-1), codes)
@@ -304,19 +302,17 @@ class AgeTable(nn.Module):
 
 
 class CarriedAge(nn.Module):
-    """What it says of a member that they chose something new, or something that everybody chose: an embedding of the
-    launch and of the recent events of an item when it was acted on.
+    """What it says of a member that they chose something new: an embedding of the time since an item's launch when it was
+    acted on.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.launch = nn.Parameter(torch.zeros(_LAUNCH, width))
-        self.recent = nn.Parameter(torch.zeros(_RECENT, width))
 
     def forward(self, codes: Int64[Tensor, "T"]) -> Float[Tensor, "T D"]:
         """The embedding of each age code."""
-        launch = F.embedding(codes // (_VIEWS * _RECENT), self.launch)
-        return launch + F.embedding(codes % _RECENT, self.recent)
+        return F.embedding(codes // (_VIEWS * _RECENT), self.launch)
 
 
 class MetadataEmbedding(nn.Module):
@@ -394,11 +390,6 @@ def _without_id(tables: ItemTables, catalogue: Catalogue) -> Bool[Tensor, "V"]:
     """Items that have no id, or go without it in this step."""
     new = torch.arange(len(catalogue.counts), device=catalogue.counts.device) >= catalogue.trained
     return new if tables.dropped is None else new | tables.dropped
-
-
-def _launch_alone(codes: Int64[Tensor, "..."]) -> Int64[Tensor, "..."]:
-    """The codes of items of the same age that nobody has acted on."""
-    return codes - codes % (_VIEWS * _RECENT)
 
 
 def _taught(catalogue: Catalogue) -> Int64[Tensor, "V"]:

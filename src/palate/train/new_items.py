@@ -40,7 +40,7 @@ CHOOSING = 1024
 FOLDS = 40
 STEPS = 150
 TARGETS = 1024
-"""Of a step, at least."""
+"""Of a step, at least; a tenth of an epoch where that is less."""
 STATES = 20_000
 """Rows that say how states vary."""
 TAKEN_FOR_NEW = 0.1
@@ -139,11 +139,13 @@ class _Batches:
     def __init__(self, planner: BatchPlanner) -> None:
         self._planner, self._plan = planner, planner.epoch(0)
         self._next = 0
+        self.targets = planner.figures(self._plan).targets
+        """Of an epoch."""
 
     def take(self, targets: int) -> list[Batch]:
         """The next batches that have so many targets together."""
         found: list[Batch] = []
-        while targets > 0:
+        while targets > 0 or not found:
             batch = self._planner.batch(self._plan, self._next % len(self._plan.packs))
             self._next += 1
             found.append(batch)
@@ -153,7 +155,9 @@ class _Batches:
 
 def _states(model: SequenceModel, catalogue: Catalogue, batches: _Batches) -> _States:
     tables = model.tower(catalogue)
-    states = torch.cat([_of(model, batch, catalogue, tables) for batch in batches.take(STATES)]).double()
+    states = torch.cat(
+        [_of(model, batch, catalogue, tables) for batch in batches.take(min(STATES, batches.targets))]
+    ).double()
     D = states.shape[1]
     covariance = torch.cov(states.T) if len(states) > 1 else torch.eye(D, dtype=torch.float64)
     ridge = 1e-6 * float(covariance.diagonal().mean()) + 1e-12
@@ -285,7 +289,7 @@ def _calibrate(
         if tower.new_age_bias is not None:
             assert tables.age_bias is not None
             taken_for = taken_for._replace(age_bias=torch.stack([tables.age_bias[0], tower.new_age_bias()]))
-        some = batches.take(TARGETS)
+        some = batches.take(min(TARGETS, batches.targets // 10))
         targets = sum(int((batch.target > 0).sum()) for batch in some)
         for batch in some:
             asked = questions(batch, catalogue)
