@@ -302,9 +302,7 @@ class AgeTable(nn.Module):
 
 
 class CarriedAge(nn.Module):
-    """What it says of a member that they chose something new: an embedding of the time since an item's launch when it was
-    acted on.
-    """
+    """What it says of a member that they chose something new: an embedding of the time since an item's launch."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
