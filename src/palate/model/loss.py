@@ -184,7 +184,7 @@ class _SoftmaxLoss(torch.autograd.Function):
         masked = _Masked(available, len(items))
         for chunk in _chunks(len(state), rows):
             h, u = state[chunk], moment[chunk]
-            logits = product(h, items.T, bias[0] if len(bias) == 1 else bias[u])
+            logits = product(h, items.T, bias[0] if len(bias) == 1 else bias.index_select(0, u))
             masked.hide(logits, chunk)
             total += _to_gradient(logits, target[chunk], weight[chunk], _of(own, chunk), _of(d_own, chunk))
             d_state[chunk] = product(logits, items)
@@ -285,8 +285,8 @@ class _MixedSoftmaxLoss(torch.autograd.Function):
         items_less_others = items - others
         for chunk in _chunks(len(state), rows):
             h, u = state[chunk], moment[chunk]
-            logits = product(h, others.T, None if moment_bias is None else moment_bias[u])
-            difference, gates = product(h, items_less_others.T), gate[u]
+            logits = product(h, others.T, None if moment_bias is None else moment_bias.index_select(0, u))
+            difference, gates = product(h, items_less_others.T), gate.index_select(0, u)
             logits.addcmul_(gates, difference)
             masked.hide(logits, chunk)
             total += _to_gradient(logits, target[chunk], weight[chunk], _of(own, chunk), _of(d_own, chunk))
