@@ -8,9 +8,12 @@ from tests.model.small import catalogue, only_trained
 from tests.tokens.conftest import service
 
 from palate.data import split
+from palate.errors import ConfigError
 from palate.model import ObjectiveConfig, SequenceModel
 from palate.tokens import Catalogue, Tokenizer, TokenizerConfig
 from palate.train import PretrainConfig, new_model, pretrain
+from palate.train.parallel import check_sampled
+from palate.train.processes import Processes
 from palate.train.softmax import choose_softmax, exact_bytes, step_products
 
 SMALL = {"epochs": 1, "model": {"encoder": {"kind": "transformer", "width": 8}}}
@@ -77,3 +80,11 @@ def test_a_run_says_which_softmax_it_was_trained_with(kind: str, tmp_path: Path)
     card = (run.folder / "README.md").read_text()
     assert f"| softmax | {chosen}: " in card
     assert ("sampled in each step" in " ".join(card.split())) == (chosen == "sampled")
+
+
+def test_several_processes_refuse_a_sampled_softmax() -> None:
+    """They add gradients up, and those of rows are not of the same rows."""
+    with pytest.raises(ConfigError, match="one process"):
+        check_sampled(Processes(rank=1, world=2), sampled=True)
+    check_sampled(Processes(rank=1, world=2), sampled=False)
+    check_sampled(Processes(), sampled=True)
