@@ -35,6 +35,16 @@ def test_the_present_is_scored_like_an_event(context: int) -> None:
     torch.testing.assert_close(ours, theirs)
 
 
+def with_the_present(dataset: Dataset) -> tuple[pl.DataFrame, Dataset, pl.DataFrame]:
+    """Questions of the present; the log with an event of an unknown item at each, and the same questions there."""
+    ends = present_queries(dataset)
+    unknown = ends.select("user_id", "timestamp").with_columns(item_id=pl.lit("new"), event_type=pl.lit("play"))
+    events = pl.concat([dataset.events, unknown], how="diagonal").sort("user_id", "timestamp", maintain_order=True)
+    longer = Dataset(events, None, None, dataset.schema, dataset.report)
+    last = events.with_row_index("query").filter(pl.col("item_id") == "new")
+    return ends, longer, last.select(pl.col("query").cast(pl.Int64), "user_id", "timestamp")
+
+
 @pytest.mark.parametrize("runs", ["keep", "merge", "last"])
 def test_a_history_with_more_events_than_tokens_is_read_as_far_back(runs: Literal["keep", "merge", "last"]) -> None:
     dataset = viewings(members=8, seed=3)
@@ -44,12 +54,7 @@ def test_a_history_with_more_events_than_tokens_is_read_as_far_back(runs: Litera
     model = new_model(config, tokenizer)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
-    ends = present_queries(dataset)
-    unknown = ends.select("user_id", "timestamp").with_columns(item_id=pl.lit("new"), event_type=pl.lit("play"))
-    events = pl.concat([dataset.events, unknown], how="diagonal").sort("user_id", "timestamp", maintain_order=True)
-    longer = Dataset(events, None, None, dataset.schema, dataset.report)
-    last = events.with_row_index("query").filter(pl.col("item_id") == "new")
-    asked = last.select(pl.col("query").cast(pl.Int64), "user_id", "timestamp")
+    ends, longer, asked = with_the_present(dataset)
     ours = ModelScorer(model, tokenizer, dataset, context=5).score(ends)
     theirs = ModelScorer(model, tokenizer, longer, context=5).score(asked)
     torch.testing.assert_close(ours, theirs)
@@ -72,12 +77,7 @@ def test_views_and_blocks_are_counted_from_the_members_first_row(
     model = new_model(config, tokenizer)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
-    ends = present_queries(dataset)
-    unknown = ends.select("user_id", "timestamp").with_columns(item_id=pl.lit("new"), event_type=pl.lit("play"))
-    events = pl.concat([dataset.events, unknown], how="diagonal").sort("user_id", "timestamp", maintain_order=True)
-    longer = Dataset(events, None, None, dataset.schema, dataset.report)
-    last = events.with_row_index("query").filter(pl.col("item_id") == "new")
-    asked = last.select(pl.col("query").cast(pl.Int64), "user_id", "timestamp")
+    ends, longer, asked = with_the_present(dataset)
     ours = ModelScorer(model, tokenizer, dataset, context=context, slide=slide).score(ends)
     theirs = ModelScorer(model, tokenizer, longer, context=context, slide=slide).score(asked)
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)

@@ -156,6 +156,9 @@ class _Training:
             processes.wait()
         tokenizer = fitted(log, config.tokenizer, work / "tokenizer")
         teaching, model = _teaching(config, log), new_model(config, tokenizer)
+        catalogue = training_catalogue(tokenizer)
+        softmax = choose_softmax(config, model, catalogue)
+        check_sampled(processes, sampled=softmax.sampler is not None)
         if processes.writes:
             # Whatever is wrong with the settings is said before anything is left behind.
             work.mkdir(parents=True, exist_ok=True)
@@ -165,9 +168,6 @@ class _Training:
         else:
             material = Material.read(work / "tokens")
         validation = _Validation.of(log, material, model, tokenizer, config, processes)
-        catalogue = training_catalogue(tokenizer)
-        softmax = choose_softmax(config, model, catalogue)
-        check_sampled(processes, sampled=softmax.sampler is not None)
         board = [TensorBoardReporter(work / "tensorboard")] if processes.writes else []
         trainer = Trainer(
             config,
