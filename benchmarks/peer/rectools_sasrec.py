@@ -35,10 +35,15 @@ class Clock(pytorch_lightning.Callback):
     """Time and real targets of every optimiser step; stops training when `seconds` have passed.
 
     A step runs from the end of the one before to its own end: drawing and collating the batch are part of it.
+    `busy` counts processor seconds instead of those on the wall. The weights are kept `snapshots` times on the way,
+    the last time at the end.
     """
 
-    def __init__(self, seconds: float | None) -> None:
+    def __init__(self, seconds: float | None, busy: bool = False, snapshots: int = 0) -> None:
         self.seconds = seconds
+        self.busy = busy
+        self.snapshots = snapshots
+        self.kept: list[tuple[float, dict[str, torch.Tensor]]] = []
         self.wall: list[float] = []
         self.processor: list[float] = []
         self.targets: list[int] = []
@@ -63,8 +68,13 @@ class Clock(pytorch_lightning.Callback):
         self.targets.append(targets)
         self.slots.append(slots)
         self.losses.append(float(outputs["loss"]))
-        if self.seconds is not None and self.wall[-1] - self.wall[0] >= self.seconds:
-            trainer.should_stop = True
+        if self.seconds is not None:
+            clock = self.processor if self.busy else self.wall
+            passed = clock[-1] - clock[0]
+            if self.snapshots and passed >= self.seconds * (len(self.kept) + 1) / self.snapshots:
+                state = pl_module.torch_model.state_dict()
+                self.kept.append((passed, {name: tensor.clone() for name, tensor in state.items()}))
+            trainer.should_stop = trainer.should_stop or passed >= self.seconds
 
     def _stamp(self) -> None:
         self.wall.append(time.perf_counter())
@@ -185,6 +195,21 @@ def recommend(model: SASRecModel, history: Path, k: int, out: Path) -> dict[str,
     }
 
 
+def validate(model: SASRecModel, clock: Clock, history: Path, targets: Path, k: int = 10) -> dict[str, Any]:
+    """NDCG@k of every snapshot on each member's one target (user_id, item_id); the model is left with the best."""
+    dataset = read_dataset(history)
+    target = pd.read_parquet(targets, columns=["user_id", "item_id"])
+    found = []
+    for seconds, state in clock.kept:
+        model.torch_model.load_state_dict(state)
+        table = model.recommend(dataset.user_id_map.external_ids, dataset, k=k, filter_viewed=True)
+        hits = table.merge(target, on=["user_id", "item_id"])
+        found.append({"seconds": seconds, "ndcg": float((1 / np.log2(hits["rank"] + 1)).sum() / len(target))})
+    best = max(range(len(found)), key=lambda each: found[each]["ndcg"])
+    model.torch_model.load_state_dict(clock.kept[best][1])
+    return {"validations": found, "best": found[best]}
+
+
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
@@ -203,6 +228,9 @@ def parse() -> argparse.Namespace:
     add("--epochs", type=int, default=1, help="passes over the members; steps and seconds can end it earlier")
     add("--steps", type=int, help="stop after so many optimiser steps")
     add("--seconds", type=float, help="stop after the step in which so many seconds of training are over")
+    add("--busy", action="store_true", help="count processor seconds in --seconds, not those on the wall")
+    add("--snapshots", type=int, default=0, help="keep the weights so often in --seconds; --validate chooses")
+    add("--validate", type=Path, nargs=2, metavar=("HISTORY", "TARGETS"), help="choose the best snapshot by NDCG@10")
     add("--warmup", type=int, default=3, help="steps left out of the figures")
     add("--window", type=int, default=3, help="steps of a window whose targets per second are one sample")
     add("--threads", type=int, default=2)
@@ -220,7 +248,7 @@ def main() -> None:
     pytorch_lightning.seed_everything(options.seed, verbose=False)
 
     dataset = read_dataset(options.events)
-    model = build_model(options, Clock(options.seconds))
+    model = build_model(options, Clock(options.seconds, options.busy, options.snapshots))
     model.fit(dataset)
     clock = next(c for c in model.fit_trainer.callbacks if isinstance(c, Clock))  # fit() trains with a copy
     per_pass = count_pass(model)
@@ -244,6 +272,8 @@ def main() -> None:
         "load_average": os.getloadavg()[0],
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
     }
+    if options.validate is not None:
+        figures |= validate(model, clock, *options.validate)
     if options.recommend is not None:
         figures |= recommend(model, options.recommend, options.k, options.recommendations)
     figures["peak_memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
