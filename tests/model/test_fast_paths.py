@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from palate.model import attention
+from palate.model import attention, lookup
 from palate.model.attention import biased_attention, reference_attention
 from palate.model.bias import PositionBias, TimeBias, gap_buckets
 from palate.model.dropout import Dropout, draw
 from palate.model.fused import RMSNorm, gated, reference_gated, reference_swiglu, swiglu
+from palate.model.intents import log_softmax_within
 from palate.model.product import linear, product, product_of_rows
 
 
@@ -153,6 +154,32 @@ def test_product_of_rows(rows: int, one: int, two: int, dtype: torch.dtype) -> N
     apart = normal(rows, 2 * two, dtype=dtype)[:, two:]  # with gaps between its rows
     torch.testing.assert_close(product_of_rows(a, apart), a.T @ apart, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(product(a.T, apart), a.T @ apart, rtol=1e-4, atol=1e-4)
+
+
+def test_product_with_numbers_that_lie_apart() -> None:
+    """oneDNN would read what lies next to them."""
+    a, b, plus = torch.randn(32, 8), torch.randn(8, 16), torch.randn(32, 16, 3)
+    for more in (plus[0, :, 1], plus[:, :, 1]):
+        torch.testing.assert_close(product(a, b, more), a @ b + more, rtol=1e-4, atol=1e-4)
+
+
+def test_sums_of_rows() -> None:
+    """In blocks, too: the gradient is spread over rows block by block."""
+    table, index, weight = torch.randn(7, 5), torch.randint(0, 7, (40, 3)), torch.rand(40, 3)
+    for block in (1, 2**10, 2**21):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(lookup, "_BLOCK", block)
+            agree(lambda t: lookup.sum_rows(t, index, weight), lambda t: (t[index] * weight[..., None]).sum(1), [table])
+
+
+def test_log_softmax_within() -> None:
+    sizes = [3, 1, 4]
+    scores = torch.randn(8, 6) * 30
+    agree(
+        lambda x: log_softmax_within(x, sizes),
+        lambda x: torch.cat([part.log_softmax(0) for part in x.split(sizes)]),
+        [scores],
+    )
 
 
 def test_products_repeat_bit_by_bit() -> None:

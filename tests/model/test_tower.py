@@ -284,6 +284,25 @@ def test_a_cell_of_several_values_is_their_mean() -> None:
     torch.testing.assert_close(origin, made.metadata.tables["1"][known.metadata[:, 2].long()])
 
 
+@pytest.mark.parametrize("items", [1, ITEMS])
+def test_the_trunk_reads_all_columns(items: int) -> None:
+    """Whether a column's values are fewer than the items, and multiplied by themselves, or more."""
+    made, known = tower(), catalogue()
+    known = known._replace(metadata=known.metadata[:items], vectors=known.vectors[:items], counts=known.counts[:items])
+    assert made.metadata is not None
+    columns = [made.metadata.column(number, known) for number in range(len(SPECS))]
+    trunk = F.silu(made.metadata.trunk(torch.cat(columns, dim=-1)))
+    expected = (made.metadata.input(trunk), made.metadata.output(trunk), made.metadata.bias(trunk)[:, 0])
+    for found, wanted in zip(made.metadata(known), expected, strict=True):
+        torch.testing.assert_close(found, wanted)
+    parameters = list(made.metadata.parameters())
+    one, two = (
+        torch.autograd.grad(sum((part.sin().sum() for part in parts), torch.zeros(())), parameters, retain_graph=True)
+        for parts in (made.metadata(known), expected)
+    )
+    torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-4)
+
+
 def test_the_age_code_is_read_as_it_is_written() -> None:
     table = AgeTable(launch=True, views=True, recent=True)
     for parameter in table.parameters():

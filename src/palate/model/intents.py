@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int32, Int64
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from palate.model.config import IntentConfig
@@ -42,6 +43,10 @@ class IntentHeads(nn.Module):
         self.specs = tuple(specs)
         self.horizon = config.horizon
         self.sizes = [spec.classes for spec in self.specs]
+        # Ones where a class is one of a head, [K, C].
+        heads = torch.eye(len(self.sizes)).repeat_interleave(torch.tensor(self.sizes), dim=1)
+        self.register_buffer("heads", heads, persistent=False)
+        self.heads: Tensor
         self.predict = Linear(width, sum(self.sizes))
         self.feeds = config.feed == "attention"
         if self.feeds:
@@ -54,22 +59,19 @@ class IntentHeads(nn.Module):
 
     def forward(self, state: Float[Tensor, "R D"], without: int | None = None) -> Intents:
         """Predict every head; ``without`` leaves one of them out of the intent."""
-        log_shares = torch.cat(
-            [part.log_softmax(-1) for part in torch.split(self.predict(state), self.sizes, dim=-1)], dim=-1
-        )
+        # Classes lie first in memory, so that what is summed over a head's few classes runs along its many rows.
+        log_shares = log_softmax_within(self.predict.weight @ state.T + self.predict.bias[:, None], self.sizes)
         if not self.feeds:
-            return Intents(log_shares, None, state)
-        shares = torch.split(log_shares.exp(), self.sizes, dim=-1)
-        embedded = torch.stack(
-            [share @ table for share, table in zip(shares, torch.split(self.values, self.sizes), strict=True)], dim=1
-        )
-        # Sums of products: batched matrix products of such small matrices take several times as long.
-        fit = (embedded * self.query(state).unsqueeze(1)).sum(-1) / math.sqrt(embedded.shape[-1]) + self.head_bias
+            return Intents(log_shares.T, None, state)
+        # An intent of each head is never made: ⟨W_q h, p_k E_k⟩ is a sum of each class's share times ⟨W_q h, E⟩.
+        shares = log_shares.exp()
+        query = self.query.weight @ state.T / math.sqrt(self.values.shape[1])
+        fit = self.heads @ (shares * (self.values @ query)) + self.head_bias[:, None]
         if without is not None:
-            fit = fit.index_fill(1, torch.tensor([without], device=fit.device), -torch.inf)
-        attention = fit.softmax(-1)
-        intent = self.value((attention.unsqueeze(-1) * embedded).sum(1))
-        return Intents(log_shares, attention, state + self.join(intent))
+            fit = fit.index_fill(0, torch.tensor([without], device=fit.device), -torch.inf)
+        attention = fit.softmax(0)
+        intent = self.value((shares * (self.heads.T @ attention)).T @ self.values)
+        return Intents(log_shares.T, attention.T, state + self.join(intent))
 
     def loss(self, intents: Intents, labels: Float[Tensor, "R C"], weight: Float[Tensor, "R"]) -> Float[Tensor, ""]:
         """The weighted sum over rows of the heads' mean cross-entropy; a row without a label costs a head nothing."""
@@ -91,18 +93,43 @@ class IntentHeads(nn.Module):
             values = label_values(spec, catalogue, item=item, moment=moment, outcome=outcome, familiar=familiar)
             places.append(torch.where(values >= FIRST_KNOWN, values - FIRST_KNOWN + first, nowhere))
             first += spec.classes
-        place = torch.cat(places, dim=1)
-        counts = torch.zeros(len(rows), nowhere + 1, device=place.device)
-        counts.scatter_add_(1, place, torch.ones_like(place, dtype=counts.dtype))
-        own = self._shares(counts[:, :-1])
-        if self.horizon == "target":
-            return own
-        return self._shares(_rest_of_session(own, sequence, batch.session[rows]))
+        place = torch.cat(places, dim=1).T
+        counts = torch.zeros(nowhere + 1, len(rows), device=place.device)
+        counts.scatter_add_(0, place, counts.new_ones(1).expand_as(place))
+        own = self._shares(counts[:-1])
+        if self.horizon == "session":
+            own = self._shares(_rest_of_session(own, sequence, batch.session[rows]))
+        return own.T
 
-    def _shares(self, counts: Float[Tensor, "R C"]) -> Float[Tensor, "R C"]:
+    def _shares(self, counts: Float[Tensor, "C R"]) -> Float[Tensor, "C R"]:
         """Each head's part divided by its sum; all zero where that is zero."""
-        parts = torch.split(counts, self.sizes, dim=1)
-        return torch.cat([part / part.sum(1, keepdim=True).clamp(min=1e-6) for part in parts], dim=1)
+        return counts * (self.heads.T @ (self.heads @ counts).clamp(min=1e-6).reciprocal())
+
+
+def log_softmax_within(scores: Float[Tensor, "C R"], sizes: list[int]) -> Float[Tensor, "C R"]:
+    """The logarithm of each class's probability within its head, head after head."""
+    found: Tensor = _LogSoftmaxWithin.apply(scores, sizes)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _LogSoftmaxWithin(torch.autograd.Function):
+    """One gradient for all heads: those of slices would each be as wide as all of them."""
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, sizes: list[int]) -> Tensor:
+        found = torch.cat([part.log_softmax(0) for part in torch.split(scores, sizes)])
+        ctx.save_for_backward(found)
+        ctx.sizes = sizes
+        return found
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (found,) = ctx.saved_tensors
+        back = found.exp()
+        for part, own in zip(*(torch.split(each, ctx.sizes) for each in (back, gradient)), strict=True):
+            part.mul_(own.sum(0))
+        return gradient - back, None
 
 
 def label_values(
@@ -145,12 +172,12 @@ def _release_class(moment: Int64[Tensor, "R"], launch: Int64[Tensor, "R"]) -> In
 
 
 def _rest_of_session(
-    own: Float[Tensor, "R C"], sequence: Int64[Tensor, "R"], session: Int32[Tensor, "R"]
-) -> Float[Tensor, "R C"]:
+    own: Float[Tensor, "C R"], sequence: Int64[Tensor, "R"], session: Int32[Tensor, "R"]
+) -> Float[Tensor, "C R"]:
     """The sum of each row's label and those behind it in the same sequence and session."""
-    R = len(own)
+    R = own.shape[1]
     starts = torch.ones(R, dtype=torch.bool, device=own.device)
     starts[1:] = (sequence[1:] != sequence[:-1]) | (session[1:] != session[:-1])
     behind = torch.cat([starts.nonzero()[1:, 0], torch.full((1,), R, device=own.device)])
-    before = F.pad(own.double().cumsum(0), (0, 0, 1, 0))
-    return (before[behind[starts.long().cumsum(0) - 1]] - before[:-1]).to(own.dtype)
+    before = F.pad(own.double().cumsum(1), (1, 0))
+    return (before.index_select(1, behind[starts.long().cumsum(0) - 1]) - before[:, :-1]).to(own.dtype)

@@ -37,7 +37,8 @@ def product(
 ) -> Float[Tensor, "m n"]:
     """``a @ b + plus``, without a gradient.
 
-    ``b`` may lie either way; what is not contiguous is copied. ``a`` best has a multiple of `ROWS` rows.
+    ``b`` may lie either way; what is not contiguous is copied, since oneDNN would read what lies between. ``a`` best
+    has a multiple of `ROWS` rows.
     """
     m = len(a)
     if not _by_onednn(a) or m < ROWS or 0 in (*a.shape, *b.shape):
@@ -45,6 +46,7 @@ def product(
     more = -m % ROWS
     a = F.pad(a, (0, 0, 0, more)) if more else a
     if plus is None or plus.ndim == 1:
+        plus = None if plus is None else plus.contiguous()
         found: Tensor = torch.ops.mkldnn._linear_pointwise(a, _dense(b).T, plus, "none", [], "")
     else:
         plus = F.pad(plus, (0, 0, 0, more)) if more else plus

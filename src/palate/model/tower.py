@@ -22,10 +22,10 @@ from torch.nn import functional as F
 from palate.model.config import TowerConfig
 from palate.model.inferred import InferredItems
 from palate.model.lookup import look_up
-from palate.model.product import Linear
+from palate.model.metadata import MetadataEmbedding
 from palate.model.rows import take_rows
-from palate.tokens.batch import AGE_SHAPE, Catalogue, MetadataKind, MetadataSpec
-from palate.words import FIRST_KNOWN, PADDING, UNKNOWN
+from palate.tokens.batch import AGE_SHAPE, Catalogue, MetadataSpec
+from palate.words import FIRST_KNOWN
 
 _LAUNCH, _VIEWS, _RECENT = AGE_SHAPE
 
@@ -311,67 +311,6 @@ class CarriedAge(nn.Module):
     def forward(self, codes: Int64[Tensor, "T"]) -> Float[Tensor, "T D"]:
         """The embedding of each age code."""
         return F.embedding(codes // (_VIEWS * _RECENT), self.launch)
-
-
-class MetadataEmbedding(nn.Module):
-    """Each column the mean of its values' embeddings or a projection of its vector; concatenated, and projected."""
-
-    def __init__(self, specs: Sequence[MetadataSpec], config: TowerConfig, *, width: int) -> None:
-        super().__init__()
-        self.specs = tuple(specs)
-        self.width = config.metadata_width
-        self.tables = nn.ParameterDict()
-        self.projections = nn.ModuleDict()
-        for number, spec in enumerate(self.specs):
-            if spec.kind == MetadataKind.CATEGORY:
-                self.tables[str(number)] = nn.Parameter(torch.randn(spec.size, self.width) * self.width**-0.5)
-            else:
-                self.projections[str(number)] = Linear(spec.width, self.width, bias=False)
-        trunk = self.width * len(self.specs)
-        self.trunk = Linear(trunk, width)
-        self.input = Linear(width, width)
-        self.output = Linear(width, width)
-        self.bias = Linear(width, 1)
-        for head in (self.input, self.output):
-            # Metadata begin as loud as ids do.
-            nn.init.normal_(head.weight, std=0.02 * width**-0.5 * 2)
-            nn.init.zeros_(head.bias)
-        nn.init.zeros_(self.bias.weight)
-        nn.init.zeros_(self.bias.bias)
-        self.hidden = config.metadata_dropout
-
-    def forward(self, catalogue: Catalogue) -> tuple[Float[Tensor, "V D"], Float[Tensor, "V D"], Float[Tensor, "V"]]:
-        """Metadata of every item as an input, as an output, and their bias."""
-        catalogue = self._hide(catalogue) if self.training and self.hidden else catalogue
-        parts = [self.column(number, catalogue) for number in range(len(self.specs))]
-        trunk = F.silu(self.trunk(torch.cat(parts, dim=-1)))
-        return self.input(trunk), self.output(trunk), self.bias(trunk)[:, 0]
-
-    def _hide(self, catalogue: Catalogue) -> Catalogue:
-        """Random cells as if the items table did not have them."""
-        hidden = torch.rand(len(catalogue.counts), len(self.specs), device=catalogue.counts.device) < self.hidden
-        metadata, vectors = catalogue.metadata.clone(), catalogue.vectors.clone()
-        for number, spec in enumerate(self.specs):
-            rows = hidden[:, number, None]
-            columns = slice(spec.start, spec.start + spec.width)
-            if spec.kind == MetadataKind.VECTOR:
-                vectors[:, columns].masked_fill_(rows, 0.0)
-            else:
-                metadata[:, columns].masked_fill_(rows, PADDING)
-                metadata[:, spec.start].masked_fill_(rows[:, 0], UNKNOWN)
-        return catalogue._replace(metadata=metadata, vectors=vectors)
-
-    def column(self, number: int, catalogue: Catalogue) -> Float[Tensor, "V W"]:
-        """One column of every item."""
-        spec = self.specs[number]
-        columns = slice(spec.start, spec.start + spec.width)
-        if spec.kind == MetadataKind.VECTOR:
-            projected: Tensor = self.projections[str(number)](catalogue.vectors[:, columns])
-            return projected
-        ids, table = catalogue.metadata[:, columns], self.tables[str(number)]
-        if spec.width == 1:
-            return F.embedding(ids[:, 0], table)
-        return F.embedding_bag(ids, table, mode="mean", padding_idx=PADDING)
 
 
 def _padded_ids(tables: ItemTables, catalogue: Catalogue) -> tuple[Float[Tensor, "V D"], Float[Tensor, "V"]]:
