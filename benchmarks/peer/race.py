@@ -40,7 +40,6 @@ TRIALS: tuple[dict[str, float], ...] = (
     {"width": 64},
     {"width": 64, "batch": 32},
     {"width": 64, "batch": 32, "lr": 2e-3},
-    {"width": 64, "batch": 32, "context": 100},
 )
 
 
@@ -114,7 +113,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["trials", "race"])
     parser.add_argument("--trials", type=Path, default=Path(__file__).with_name("trials.json"))
-    parser.add_argument("--epochs", type=int, nargs="+", default=[6, 10, 28], help="schedules of Palate")
+    parser.add_argument("--epochs", type=int, nargs="+", default=[6, 10], help="schedules of Palate")
     parser.add_argument("--json", type=Path, required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
