@@ -2,18 +2,23 @@
 
 Legend: ``b`` sequences of a rectangle, ``l`` slots of each, ``H`` heads, ``E`` width of a head.
 
-`biased_attention` is the fast path; `reference_attention` says the same plainly.
+`biased_attention` is the fast path; `reference_attention` says the same plainly. `attention_at` is that of some rows,
+to which the others are keys and values only: a member who is asked for has one such row, their last.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from palate.tokens.batch import Rectangle
 
 
 def reference_attention(
@@ -40,6 +45,56 @@ def biased_attention(
     """
     attended: Tensor = _BiasedAttention.apply(query, key, value, bias)  # type: ignore[no-untyped-call]
     return attended
+
+
+class Asking(NamedTuple):
+    """Rows of a rectangle that ask: the ``among`` ones of all that are wanted."""
+
+    among: slice
+    sequence: Int64[Tensor, "n"]
+    place: Int64[Tensor, "n"]
+    """Within the sequence."""
+    once: bool
+    """Whether every sequence asks once."""
+
+
+def parts(x: Float[Tensor, "T W"], sizes: Iterable[int]) -> list[Tensor]:
+    """The slots of each rectangle, without the empty ones behind the last.
+
+    Split, not sliced: the gradients of slices are as large as the whole, each.
+    """
+    sizes = list(sizes)
+    return list(torch.split(x, [*sizes, len(x) - sum(sizes)])[:-1])
+
+
+def asking(rows: Int64[Tensor, "N"], rectangles: Sequence[Rectangle]) -> Iterator[Asking]:
+    """Which of these rows, ascending, each rectangle has."""
+    start = 0
+    for b, length in rectangles:
+        stop = start + b * length
+        low, high = torch.searchsorted(rows, torch.tensor([start, stop], device=rows.device)).tolist()
+        own = rows[low:high] - start
+        sequence = own // length
+        once = high - low == b and torch.equal(sequence, torch.arange(b, device=rows.device))
+        yield Asking(slice(low, high), sequence, own % length, once)
+        start = stop
+
+
+def attention_at(
+    query: Float[Tensor, "n D"],
+    both: Float[Tensor, "S W"],
+    own: Asking,
+    heads: int,
+    mask: Float[Tensor, "n _ 1 l"] | Bool[Tensor, "n 1 1 l"],
+) -> Float[Tensor, "n D"]:
+    """Attention of a rectangle's rows that ask, to the keys and values of all its ``S`` slots."""
+    n, D = query.shape
+    length = mask.shape[-1]
+    keys, values = both.view(-1, length, 2, heads, D // heads).permute(2, 0, 3, 1, 4)
+    if not own.once:
+        keys, values = keys[own.sequence], values[own.sequence]
+    found = F.scaled_dot_product_attention(query.view(n, heads, 1, D // heads), keys, values, attn_mask=mask)
+    return found.reshape(n, D)
 
 
 class _BiasedAttention(torch.autograd.Function):

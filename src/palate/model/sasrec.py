@@ -7,6 +7,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from palate.model.attention import asking, attention_at, parts
 from palate.model.config import SasRecConfig
 from palate.model.dropout import Dropout
 from palate.model.product import Linear, linear, whole_rows
@@ -79,37 +80,26 @@ class SasRecBlock(nn.Module):
         return updated
 
     def _attend_at(self, x: Tensor, rectangles: tuple[Rectangle, ...], rows: Tensor) -> Tensor:
-        D, E = x.shape[1], x.shape[1] // self.heads
+        D = x.shape[1]
         weight, bias = self.project_in.weight, self.project_in.bias
-        query = linear(x[rows], weight[:D], bias[:D]).view(-1, self.heads, 1, E)
-        projected = linear(x, weight[D:], bias[D:])
-        attended, start = [], 0
-        for b, length in rectangles:
-            stop = start + b * length
-            low, high = torch.searchsorted(rows, torch.tensor([start, stop], device=rows.device)).tolist()
-            sequence, place = (rows[low:high] - start) // length, (rows[low:high] - start) % length
-            both = projected[start:stop].view(b, length, 2, self.heads, E).permute(2, 0, 3, 1, 4)
-            if high - low != b or not torch.equal(sequence, torch.arange(b, device=rows.device)):
-                both = both[:, sequence]
-            seen = torch.arange(length, device=rows.device) <= place[:, None]
-            out = F.scaled_dot_product_attention(query[low:high], both[0], both[1], attn_mask=seen[:, None, None])
-            attended.append(out.reshape(high - low, D))
-            start = stop
+        query, both = linear(x[rows], weight[:D], bias[:D]), linear(x, weight[D:], bias[D:])
+        slots = parts(both, (b * length for b, length in rectangles))
+        attended = []
+        for own, part, (_, length) in zip(asking(rows, rectangles), slots, rectangles, strict=True):
+            seen = torch.arange(length, device=rows.device) <= own.place[:, None]
+            attended.append(attention_at(query[own.among], part, own, self.heads, seen[:, None, None]))
         together: Tensor = self.project_out(torch.cat(attended))
         return together
 
     def _attend(self, x: Float[Tensor, "T D"], rectangles: tuple[Rectangle, ...]) -> Float[Tensor, "T D"]:
         T, D = x.shape
-        projected = self.project_in(x)
         sizes = [b * length for b, length in rectangles]
-        rest = T - sum(sizes)
-        parts = projected.split([*sizes, rest])
         attended = []
-        for (b, length), own in zip(rectangles, parts, strict=False):
+        for (b, length), own in zip(rectangles, parts(self.project_in(x), sizes), strict=True):
             query, key, value = own.view(b, length, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
             out = F.scaled_dot_product_attention(query, key, value, is_causal=True)
             attended.append(out.transpose(1, 2).reshape(b * length, D))
-        if rest:
+        if rest := T - sum(sizes):
             attended.append(x.new_zeros(rest, D))
         together: Tensor = self.project_out(torch.cat(attended))
         return together

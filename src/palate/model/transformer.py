@@ -12,7 +12,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from palate.model.attention import biased_attention
+from palate.model.attention import asking, attention_at, biased_attention, parts
 from palate.model.bias import PositionBias, TimeBias
 from palate.model.cache import Folded, MemberCache
 from palate.model.config import TransformerConfig
@@ -20,12 +20,12 @@ from palate.model.dropout import Dropout
 from palate.model.flex import flex_windowed_attention
 from palate.model.fused import RMSNorm, gated, swiglu
 from palate.model.grid import Dense, Grid, Span, dense_view, grid_view, lay, lift
-from palate.model.product import ROWS, Linear, whole_rows
+from palate.model.product import ROWS, Linear, linear, whole_rows
 from palate.model.step import Past, attend_to_past, gather
 from palate.model.storage import Precision, Rows
 from palate.model.summary import Pooled, Summaries
 from palate.model.window import windowed_attention
-from palate.tokens.batch import Batch
+from palate.tokens.batch import Batch, Rectangle
 
 
 class Transformer(nn.Module):
@@ -55,9 +55,17 @@ class Transformer(nn.Module):
         views = self._views(batch)
         T = len(x)
         x = self.dropout(whole_rows(x))
-        for block in self.blocks:
+        *blocks, last = self.blocks
+        assert isinstance(last, Block)
+        for block in blocks:
             x = block(x, views, kept)
-        encoded: Tensor = self.norm(x[:T] if wanted is None else x[wanted])
+        if wanted is not None and all(isinstance(view, Dense) for view in views):
+            # Rows that are not wanted are keys and values of the last block, and nothing else.
+            x = last.at(x, views, wanted)
+        else:
+            x = last(x, views, kept)
+            x = x[:T] if wanted is None else x[wanted]
+        encoded: Tensor = self.norm(x)
         return encoded
 
     def new_cache(self, precision: Precision, *, start: int) -> MemberCache:
@@ -163,6 +171,16 @@ class Block(nn.Module):
         updated: Tensor = self.feed_forward(x)
         return updated
 
+    def at(
+        self, x: Float[Tensor, "T D"], views: tuple[Dense | Grid, ...], rows: Int64[Tensor, "n"]
+    ) -> Float[Tensor, "n D"]:
+        """`forward` at some rows, ascending, of dense views: the others are only looked at."""
+        attention = self.attention.update
+        assert isinstance(attention, Attention)
+        found = self.attention.join(x[rows], attention.at(self.attention.norm(x), views, rows))
+        updated: Tensor = self.feed_forward(found)
+        return updated
+
     def step(self, x: Float[Tensor, "B D"], past: Past, layer: int) -> tuple[Tensor, Tensor, Tensor]:
         """The same for one row of each member; also the rows' keys and values, ``[B, H, E]``."""
         attention = self.attention.update
@@ -215,9 +233,7 @@ class Attention(nn.Module):
         if kept is not None:
             kept.append(projected[:, D:])
         attended, start = [], 0
-        sizes = [view.sequences * view.length for view in views]
-        # Split, not sliced: the gradients of slices are as large as the whole, each.
-        for own, view in zip(projected.split([*sizes, T - sum(sizes)]), views, strict=False):
+        for own, view in zip(parts(projected, (view.sequences * view.length for view in views)), views, strict=True):
             attended.append(self._dense(own, view) if isinstance(view, Dense) else self._windowed(own, view))
             start += len(own)
         assert start <= T < start + ROWS, f"rectangles hold {start} slots of {T}"
@@ -227,6 +243,24 @@ class Attention(nn.Module):
         if self.training and self.summaries is not None and not any(isinstance(view, Grid) for view in views):
             # Several processes add up gradients of all parameters, whether one of them had a long history or not.
             together = together + 0.0 * sum(parameter.sum() for parameter in self.summaries.parameters())
+        return together
+
+    def at(
+        self, x: Float[Tensor, "T D"], views: tuple[Dense | Grid, ...], rows: Int64[Tensor, "n"]
+    ) -> Float[Tensor, "n D"]:
+        """`forward` at some rows, ascending, of dense views."""
+        D, weight = x.shape[1], self.project_in.weight
+        query, both = linear(x[rows], weight[:D]), linear(x, weight[D:])
+        rectangles = [Rectangle(view.sequences, view.length) for view in views]
+        slots = parts(both, (b * length for b, length in rectangles))
+        attended = []
+        for own, part, view in zip(asking(rows, rectangles), slots, views, strict=True):
+            assert isinstance(view, Dense)
+            bias = self.position(view.length)[0, :, own.place].transpose(0, 1).unsqueeze(2)
+            if self.time is not None and view.gaps is not None:
+                bias = bias + self.time(view.gaps[own.sequence, own.place].unsqueeze(1))
+            attended.append(attention_at(query[own.among], part, own, self.heads, bias))
+        together: Tensor = self.project_out(torch.cat(attended))
         return together
 
     def heads_of(self, x: Float[Tensor, "B D"]) -> Float[Tensor, "3 B H E"]:
