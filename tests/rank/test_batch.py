@@ -62,6 +62,20 @@ def test_a_log_in_parts_gets_what_it_gets_in_memory(work: Path, horizon: int, pa
 
 
 @pytest.mark.parametrize("data", ["data", "log"])
+def test_views_move_on_as_in_training(work: Path, tmp_path: Path, data: str) -> None:
+    """A run whose views move on by several rows: the first row that is seen is where one question at a time has it."""
+    windows = {"windows": {"context": 8, "slide": 4}}
+    read = Dataset.from_folder(work / "data").with_split(SplitRule(kind="leave_one_out"))
+    pretrain(read, tmp_path / "run", PretrainConfig.parse(SETTINGS | windows, source="test"))
+    model = FoundationModel.from_pretrained(tmp_path / "run")
+    dataset = Dataset.from_folder(work / "data", schema=model.schema)
+    log = PreparedLog.open(work / "log") if data == "log" else dataset
+    table = pl.concat(model.batch(log, BatchConfig(k=4)).tables())
+    expected = model.recommend(dataset, k=4)
+    assert_frame_equal(table.select(expected.columns), expected, rel_tol=1e-4, abs_tol=1e-5)
+
+
+@pytest.mark.parametrize("data", ["data", "log"])
 def test_some_members_get_what_they_get_among_all(work: Path, data: str) -> None:
     model = FoundationModel.from_pretrained(work / "run")
     everybody = pl.concat(batch(work, data).tables())

@@ -80,8 +80,9 @@ class BatchRecommender:
         """
         config, log, run = self.config, self.log, self.run
         moment = self._moment()
+        windows, later = run.windows, log.later(run.tokenizer)
         whole = ModelScorer(
-            run.model, run.tokenizer, log.items_of, context=run.windows.context, later=log.later(run.tokenizer)
+            run.model, run.tokenizer, log.items_of, context=windows.context, slide=windows.slide, later=later
         )
         candidates = Candidates(log.items_of, whole.catalogue)
         scorer = whole if config.horizon == 1 else AheadScorer(whole, config.horizon, candidates)
