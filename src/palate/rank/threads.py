@@ -27,16 +27,20 @@ def side_by_side(work: Callable[[Piece], Result], pieces: Sequence[Piece]) -> It
     if workers < 2:
         yield from map(work, pieces)
         return
-    # The number of threads is that of the thread which sets it.
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(threads // workers,)) as pool:
-        waiting: deque[Future[Result]] = deque()
-        try:
-            for piece in pieces:
-                waiting.append(pool.submit(work, piece))
-                if len(waiting) > workers:
+    try:
+        # The number of threads is that of the thread which sets it.
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(threads // workers,)) as pool:
+            waiting: deque[Future[Result]] = deque()
+            try:
+                for piece in pieces:
+                    waiting.append(pool.submit(work, piece))
+                    if len(waiting) > workers:
+                        yield waiting.popleft().result()
+                while waiting:
                     yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+            finally:
+                for future in waiting:
+                    future.cancel()
+    finally:
+        # It is also what threads that begin from now on are given: with that of the workers they would stay slow.
+        torch.set_num_threads(threads)
