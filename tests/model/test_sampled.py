@@ -11,7 +11,8 @@ from palate.model.model import scores_of
 from palate.model.rows import take_rows
 from palate.model.sampled import SampledStep
 from palate.model.tower import point
-from palate.words import FIRST_KNOWN
+from palate.train.plan import without_targets
+from palate.words import FIRST_KNOWN, UNKNOWN
 
 ALL = SamplingConfig(negatives=10**4, uniform=1.0, popularity=0.0)
 
@@ -31,6 +32,28 @@ def test_a_sample_of_everything_is_the_exact_loss(tower: TowerConfig, has_time: 
         found.append([losses.total, losses.item, *(one.to_dense() for one in gradients)])
     for name, exact, sampled in zip(["total", "item", *names], *found, strict=True):
         torch.testing.assert_close(sampled, exact, rtol=1e-4, atol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("tower", TOWERS.values(), ids=TOWERS.keys())
+@pytest.mark.parametrize("has_time", [True, False])
+@pytest.mark.parametrize("carries", [True, False])
+def test_who_asks_nothing_costs_nothing(tower: TowerConfig, has_time: bool, carries: bool) -> None:
+    """A batch of context alone, or of members who have done nothing yet, is gone through like any other: gradients of
+    all weights, all 0."""
+    model, batch, known, _ = ready(world(1, has_time=has_time), everything(has_time=has_time, tower=tower))
+    batch = without_targets(batch)
+    if not carries:
+        ids = batch.ids.clone()
+        ids[:, 0] = UNKNOWN
+        batch = batch._replace(ids=ids)
+    in_batch = SamplingConfig(negatives=3, uniform=0.0, popularity=0.0, in_batch=1.0)
+    for sampler in (None, NegativeSampler(ALL, known.counts), NegativeSampler(in_batch, known.counts)):
+        losses = model.loss(batch, known, OBJECTIVE, sampler)
+        assert losses.total == 0
+        for gradient in torch.autograd.grad(losses.total, list(model.parameters())):
+            assert not gradient.to_dense().any()
+    states = model.states(batch, known)
+    torch.testing.assert_close(states, model(batch, known, model.tower(known)), rtol=1e-4, atol=1e-4)
 
 
 def test_a_step_touches_the_rows_of_its_items_alone() -> None:

@@ -40,6 +40,7 @@ class Questions(NamedTuple):
     rows: Int64[Tensor, "R"]
     """Slots that ask."""
     points: Int64[Tensor, "U"]
+    """One at least, where nothing is asked."""
     moment: Int64[Tensor, "R"]
     """Which of the points is each row's."""
     choices: Choices
@@ -95,8 +96,7 @@ class SequenceModel(nn.Module):
         self, batch: Batch, catalogue: Catalogue, wanted: Int64[Tensor, "n"] | None = None
     ) -> Float[Tensor, "_ D"]:
         """As `forward`, and nothing that is as long as the catalogue is made for it."""
-        first = torch.zeros(1, dtype=torch.int64, device=batch.target.device)  # some item, for a batch that names none
-        part = Part.of(batch, catalogue, also=first, ages=self.tower.reads_ages)
+        part = Part.of(batch, catalogue, ages=self.tower.reads_ages)
         state: Tensor = self(part.batch, part.catalogue, self.tower(part.catalogue, part.items), wanted)
         return state
 
@@ -214,6 +214,7 @@ def questions(batch: Batch, catalogue: Catalogue) -> Questions:
     """What a batch asks."""
     rows = batch.target.nonzero()[:, 0]
     points, moment = torch.unique(point(catalogue, batch.query_time[rows]), return_inverse=True)
+    points = points if len(points) else points.new_zeros(1)
     available = batch.available[rows].long() - FIRST_KNOWN
     return Questions(rows, points, moment, Choices(batch.target[rows] - FIRST_KNOWN, available, batch.weight[rows]))
 

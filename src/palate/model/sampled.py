@@ -36,10 +36,11 @@ class Part(NamedTuple):
     """Their places in the whole catalogue, ascending."""
 
     @classmethod
-    def of(cls, batch: Batch, catalogue: Catalogue, *, also: Int64[Tensor, "N"], ages: bool) -> Part:
-        """Cut both down to what the batch names and ``also`` these items; without ``ages`` to one moment, since none is
-        looked at."""
-        items = torch.unique(torch.cat([batch.items(), also]))
+    def of(cls, batch: Batch, catalogue: Catalogue, *, also: Int64[Tensor, "N"] | None = None, ages: bool) -> Part:
+        """Cut both down to what the batch names and ``also`` these items, or to some item where that is none; without
+        ``ages`` to one moment, since none is looked at."""
+        items = batch.items() if also is None else torch.unique(torch.cat([batch.items(), also]))
+        items = items if len(items) else items.new_zeros(1)
         points = _points(batch, catalogue) if ages else torch.zeros(1, dtype=torch.int64, device=items.device)
         return cls(batch.among(items), catalogue.take(items, points), items)
 
@@ -94,8 +95,8 @@ class SampledStep(NamedTuple):
 
 
 def _points(batch: Batch, catalogue: Catalogue) -> Int64[Tensor, "U"]:
-    """The catalogue's moments at which an item of the batch is looked at."""
+    """The catalogue's moments at which an item of the batch is looked at; some moment where none is."""
     carried = batch.key_time[batch.ids[:, 0] >= FIRST_KNOWN]
     asked = batch.query_time[batch.target >= FIRST_KNOWN]
     found: Tensor = torch.unique(point(catalogue, torch.cat([carried, asked])))
-    return found
+    return found if len(found) else found.new_zeros(1)
