@@ -57,6 +57,14 @@ def test_blocks_and_the_order_of_queries_change_nothing(dataset, batch):
     assert done[-1] == (len(asked), len(asked))
 
 
+def test_whoever_wants_everything_says_any_large_number(dataset):
+    """Not a place is held for what does not exist: a number too many would not fit into memory."""
+    scorer = Fixed(known_items(dataset))
+    asked = queries(dataset, split(dataset), Part.TEST)
+    whole = recommend(scorer, dataset, asked, k=len(scorer.catalogue))
+    assert recommend(scorer, dataset, asked, k=10**12).equals(whole)
+
+
 def test_the_present(without_time):
     table = recommend(Fixed(known_items(without_time)), without_time, present_queries(without_time), k=3)
     assert table["query"].n_unique() <= without_time.events["user_id"].n_unique()

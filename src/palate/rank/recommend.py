@@ -55,6 +55,7 @@ def recommend(
     candidates = candidates or Candidates(dataset, catalogue)
     assert candidates.catalogue.equals(catalogue), "candidates over another catalogue than the scorer's"
     ties = tie_break(catalogue)
+    k = min(k, max(len(catalogue), 1))  # places behind the last item would cost memory, and hold nothing
     asked = queries.drop(ITEM_ID, strict=False)
 
     places: list[np.ndarray] = []
