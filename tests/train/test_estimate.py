@@ -88,3 +88,12 @@ def test_shards_need_others(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="torchrun"):
         pretrain(world(4), tmp_path / "run", config(), sharded=True)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_estimate_left_is_not_read(tmp_path: Path) -> None:
+    """It may have been fitted on other data."""
+    left = tmp_path / "run.estimate" / "tokenizer"
+    left.mkdir(parents=True)
+    (left / "fitted.json").write_text('{"data": "other", "settings": "other"}', encoding="utf-8")
+    assert estimate_training(world(4), tmp_path / "run", config()).seconds > 0
+    assert not left.parent.exists()

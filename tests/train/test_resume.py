@@ -83,6 +83,17 @@ def test_damage_is_noticed(run: Path, tmp_path: Path) -> None:
         Run.read(copy)
 
 
+def test_a_folder_that_is_no_run_costs_no_training(tmp_path: Path) -> None:
+    """A mount point that was made while the training was cut off, say."""
+    work = tmp_path / "run.training"
+    work.mkdir()
+    (work / "days of training").touch()
+    (tmp_path / "run").mkdir()
+    with pytest.raises(DamagedRunError, match=r"no manifest\.json"):
+        pretrain(service(members=20), tmp_path / "run", small(), resume=True)
+    assert (work / "days of training").exists()
+
+
 def test_an_unfinished_training_asks_for_resume(tmp_path: Path) -> None:
     (tmp_path / "run.training").mkdir()
     with pytest.raises(UnfinishedRunError, match="cut off"):

@@ -68,7 +68,9 @@ def pretrain(
     if processes.writes and out.exists():
         if not resume:
             raise RunExistsError(f"{out} exists already", hint="choose another folder with --out, or delete it")
-        # Finished before, or killed between sealing the run and clearing up behind it: nothing is left to train.
+        # Finished before, or killed between sealing the run and clearing up behind it: nothing is left to train. What
+        # is there may also be no run at all; then the training is still needed.
+        Run.read(out)
         shutil.rmtree(work, ignore_errors=True)
     if processes.writes and not out.exists() and work.exists() and not resume:
         raise UnfinishedRunError(
@@ -115,6 +117,8 @@ def estimate_training(
     work = out.with_name(out.name + ".estimate")
     check_sharded(processes, sharded=sharded)
     log = WholeLog(data) if isinstance(data, Dataset) else data
+    if processes.writes:
+        shutil.rmtree(work, ignore_errors=True)  # what a killed estimate of other data may have left
     try:
         training = _Training.begin(log, work, config or PretrainConfig(), processes, sharded=sharded, reporters=())
         return training.trainer.estimate(resident=training.resident, log_bytes=training.log_bytes)
