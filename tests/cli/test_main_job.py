@@ -107,6 +107,12 @@ def test_strict_training_refuses_repairs(service: Path, tmp_path: Path) -> None:
     assert not out.exists()
 
 
+def test_a_seed_that_does_not_fit(service: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"seed: .* less than or equal to 2147483647"):
+        palate("pretrain", service / "data", "--out", tmp_path / "run", "--seed", 2**32)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_split_that_does_not_exist(service: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--split: kind: .*'temporal', 'leave_one_out' or 'none'"):
         palate("pretrain", service / "data", "--out", tmp_path / "run", "--split", "weekly")

@@ -212,6 +212,12 @@ def test_dropped_numbers_are_independent() -> None:
         assert abs(float((mask[distance:] * mask[:-distance]).mean())) < 0.25 * 5 / 200_000**0.5
 
 
+def test_of_nearly_everything_something_is_kept() -> None:
+    mask, scale = draw(torch.ones(1 << 18), 0.9999999)
+    assert scale == 1 << 16
+    assert 0 < mask.mean() < 1e-4
+
+
 def test_dropout_drops_in_training_alone() -> None:
     x = torch.ones(3, 3)
     assert Dropout(0.5).eval()(x) is x

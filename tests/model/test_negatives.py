@@ -139,3 +139,10 @@ def test_the_loss_and_its_gradient_become_exact_as_the_sample_grows(mixture: tup
 def test_everything_is_exact() -> None:
     _, _, errors = both(V, (1.0, 0.0, 0.0), 1)
     assert max(errors) < 1e-6
+
+
+def test_a_power_of_any_size_leaves_numbers() -> None:
+    """The most popular items alone, at last; not nothing at all."""
+    drawn = sampler(4, (0.0, 1.0, 0.0), power=2000.0).draw(targets())
+    assert drawn.items.tolist() == [0]
+    assert drawn.correction.isfinite().all()

@@ -13,7 +13,7 @@ def demo_command(
     members: Annotated[int, typer.Option(min=50, help="Members of the simulated service.")] = 2000,
     items: Annotated[int, typer.Option(min=50, help="Titles of the simulated service.")] = 1000,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the data.")] = 12,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the service and of the training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the service and of the training.")] = 0,
 ) -> None:
     """Simulate a streaming service, learn its members' taste, and measure it against baselines and the truth.
 

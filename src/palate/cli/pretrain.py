@@ -48,7 +48,7 @@ def pretrain_command(
 
     settings = PretrainConfig() if config is None else PretrainConfig.from_yaml(config)
     changes = {name: value for name, value in (("epochs", epochs), ("seed", seed)) if value is not None}
-    settings = settings.model_copy(update=changes)
+    settings = PretrainConfig.parse(settings.model_dump() | changes, source="the command line")
     with processes() as joined:
         messages = Console(stderr=True, quiet=not joined.writes)
         log = open_log(data, split, strict=strict, messages=messages)

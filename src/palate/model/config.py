@@ -37,7 +37,7 @@ class TransformerConfig(EncoderConfig):
     kind: Literal["transformer"] = "transformer"
     expansion: float = Field(default=8 / 3, gt=0)
     """Width of the feed-forward layer, as a multiple of D (rounded up to a multiple of 16)."""
-    time_buckets: int = Field(default=64, ge=2)
+    time_buckets: int = Field(default=64, ge=2, le=1 << 15)
     """Buckets of the logarithm of the gap between two moments."""
     time_bias: bool = True
     """Whether attention knows how long ago things were."""

@@ -42,8 +42,8 @@ class Dropout(nn.Module):
 
 
 def draw(like: Float[Tensor, "..."], share: float) -> Keep:
-    """Drop each number with probability ``share``, rounded to 16 bits."""
-    dropped = round(share * _LEVELS)
+    """Drop each number with probability ``share`` < 1, rounded to 16 bits, and never all of them."""
+    dropped = min(round(share * _LEVELS), _LEVELS - 1)
     n = like.numel()
     draws = torch.empty(-(-n // 4), dtype=torch.int64, device=like.device).random_(-(1 << 63), None)
     lanes = draws.view(torch.int16)[:n].view(like.shape)

@@ -47,7 +47,7 @@ class NegativeSampler:
         self._batch = math.ceil(config.in_batch * config.negatives)
         weight = counts.double()
         self._share = weight / weight.sum()
-        weight = weight**config.power
+        weight = (weight / weight.max()) ** config.power  # at most 1, whatever the power
         self._weight = weight / weight.sum()
         self._reach = self._weight.cumsum(0)
 

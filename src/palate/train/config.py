@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pydantic import Field
 
 from palate.config import Config
 from palate.model import ModelConfig, ObjectiveConfig
+from palate.model.config import Probability
 from palate.tokens import PackConfig, TokenizerConfig, WindowConfig
 from palate.tokens.rewards import RewardConfig
+
+MOST_SEED: Final = 2**31 - 1
+"""A step's random state is of 64 bits: those of the seed, the process and the step."""
 
 
 class OptimizerConfig(Config):
@@ -15,8 +21,8 @@ class OptimizerConfig(Config):
 
     learning_rate: float = Field(default=3e-3, gt=0)
     """Highest learning rate."""
-    betas: tuple[float, float] = (0.9, 0.98)
-    """Decay of the two moments."""
+    betas: tuple[Probability, Probability] = (0.9, 0.98)
+    """Decay of the two moments, below 1."""
     weight_decay: float = Field(default=0.05, ge=0)
     """Decoupled decay of matrices; vectors and bias tables are left alone."""
     warmup_steps: int = Field(default=100, ge=0)
@@ -43,7 +49,7 @@ class ValidationConfig(Config):
 class PretrainConfig(Config):
     """Everything about a training but the data."""
 
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=MOST_SEED)
     """Seed of weights, order and dropout."""
     epochs: int = Field(default=12, ge=1)
     """Passes over the windows; the learning rate falls over all of them."""
