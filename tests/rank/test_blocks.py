@@ -4,6 +4,7 @@ import pytest
 import torch
 from polars.testing import assert_frame_equal
 from tests.tokens.worlds import everything, world
+from torch import Tensor
 
 from palate.data import Dataset, Part, queries, split
 from palate.model import SequenceModel
@@ -11,7 +12,7 @@ from palate.rank import blocks
 from palate.rank.blocks import BlockScorer, best_of_blocks
 from palate.rank.candidates import Candidates
 from palate.rank.catalogue import tie_break
-from palate.rank.model_scorer import ModelScorer
+from palate.rank.model_scorer import ModelScorer, States
 from palate.rank.predictions import predict
 from palate.rank.recommend import recommend
 from palate.rank.topk import top_k
@@ -51,6 +52,26 @@ def test_blocks_rank_as_the_whole(has_time: bool, gate: str, cells: int, monkeyp
         assert found.valid.equal(whole.valid)
         torch.testing.assert_close(found.scores, whole.scores, rtol=1e-4, atol=1e-4)
         assert (found.indices == whole.indices).float().mean() > 0.97, "but for scores equal up to rounding"
+
+
+def test_many_queries_take_no_more_memory_than_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever recommends for everybody asks for thousands at a time."""
+    scorer, dataset = ready()
+    asked = queries(dataset, split(dataset), Part.TEST)
+    candidates, ties = Candidates(dataset, scorer.catalogue), tie_break(scorer.catalogue)
+    whole = best_of_blocks(scorer, asked, candidates, ties, 7)
+    score, sizes = ModelScorer.block, []
+
+    def block(self: ModelScorer, states: States, columns: slice) -> Tensor:
+        sizes.append(len(states.state) * (columns.stop - columns.start))
+        return score(self, states, columns)
+
+    monkeypatch.setattr(ModelScorer, "block", block)
+    monkeypatch.setattr(blocks, "SCORES", 4 * len(asked))
+    monkeypatch.setattr(blocks, "LEAST", 2)
+    found = best_of_blocks(scorer, asked, candidates, ties, 7)
+    assert max(sizes) == 4 * len(asked)
+    torch.testing.assert_close(found.scores, whole.scores, rtol=1e-4, atol=1e-4)
 
 
 def test_a_recommendation_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,11 @@ from palate.rank.scorer import Scorer
 from palate.rank.topk import RunningTopK, TopK
 
 BLOCK: Final = 1 << 16
-"""Items that are scored at a time, and the largest catalogue that is scored as a whole."""
+"""Most items that are scored at a time, and the largest catalogue that is scored as a whole."""
+SCORES: Final = 1 << 23
+"""Most scores of a block, 32 MiB: of many queries together, fewer items are scored at a time."""
+LEAST: Final = 1 << 10
+"""Items of a block that are scored at a time whatever the queries."""
 
 
 @runtime_checkable
@@ -36,7 +40,8 @@ def best_of_blocks(
     """The ``k`` best candidates of each query, as `palate.rank.topk.top_k` would find them among all scores."""
     states, seen = scorer.states(queries, None), candidates.seen(queries)
     running = RunningTopK(len(queries), k)
-    for start in range(0, len(ties), BLOCK):
-        columns = slice(start, min(start + BLOCK, len(ties)))
+    width = min(max(SCORES // max(len(queries), 1), LEAST), BLOCK)
+    for start in range(0, len(ties), width):
+        columns = slice(start, min(start + width, len(ties)))
         running.add(start, scorer.block(states, columns), candidates.block(queries, seen, columns), ties[columns])
     return running.result()
