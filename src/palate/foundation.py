@@ -12,7 +12,7 @@ import polars as pl
 
 from palate.data import Dataset, PreparedLog, Schema, present_queries
 from palate.data.fit import same_schema
-from palate.errors import RunExistsError
+from palate.errors import ConfigError, RunExistsError
 from palate.rank.ahead_scorer import AheadScorer
 from palate.rank.batch import BatchConfig, BatchRecommender
 from palate.rank.explain import explain
@@ -99,8 +99,11 @@ class FoundationModel:
         """Recommendations for all members of ``data``, or for some, piece by piece in bounded memory.
 
         ``model.batch(log).write("picks.parquet")`` can be killed and started again at any moment. Raises
-        `UnknownMemberError` for members without events, `SchemaError` for a log prepared under another schema.
+        `UnknownMemberError` for members without events, `ConfigError` for a list of none, `SchemaError` for a log
+        prepared under another schema.
         """
+        if user_ids is not None and not len(user_ids):
+            raise ConfigError("no member is asked for", hint="name some; without a list all are asked for")
         log: Members
         if isinstance(data, Dataset):
             log = MembersInMemory(data, user_ids)

@@ -85,6 +85,8 @@ def test_some_members_get_what_they_get_among_all(work: Path, data: str) -> None
     assert_frame_equal(table, everybody.filter(pl.col("user_id").is_in(some)), rel_tol=1e-4, abs_tol=1e-5)
     with pytest.raises(UnknownMemberError):
         model.batch(log, user_ids=[some[0], "nobody"])
+    with pytest.raises(ConfigError, match="no member is asked for"):
+        model.batch(log, user_ids=[])
 
 
 @pytest.mark.parametrize("out", ["picks.parquet", "picks.csv", "picks"])
@@ -177,6 +179,9 @@ def test_what_can_not_be_asked_leaves_nothing_behind(work: Path, tmp_path: Path)
         batch(work, horizon=5).write(tmp_path / "picks.parquet")
     with pytest.raises(ConfigError, match="events at or after the moment"):
         batch(work, at=1_000).write(tmp_path / "picks.parquet")
+    for name in ("picks.json", "picks.csv.gz"):  # and not Parquet under another name
+        with pytest.raises(ConfigError, match="unknown ending"):
+            batch(work).write(tmp_path / name)
     assert not list(tmp_path.iterdir())
 
 

@@ -35,6 +35,8 @@ from palate.words import ITEM_ID, QUERY, RANK, SCORE, USER_ID
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
+ENDINGS: Final = (".parquet", ".csv", "")
+"""Of a file, and of a folder."""
 ENCODED_MEMBERS: Final = 2048
 """Members whose histories are in memory as tokens at a time."""
 
@@ -145,9 +147,11 @@ class BatchRecommender:
 
         An attempt that was cut off is gone on with; a folder that is finished is left as it is. Raises
         `UnfinishedRunError` where the attempt was another one's, `ConfigError` where ``out`` is a folder with something
-        else in it, and what `tables` raises.
+        else in it or has another ending, and what `tables` raises.
         """
         out = Path(out)
+        if out.suffix not in ENDINGS:
+            raise ConfigError(f"{out}: unknown ending", hint="use .parquet or .csv, or no ending for a folder")
         identity, as_folder = self.identity(), not out.suffix
         if as_folder and (out / MANIFEST).is_file():
             _same(json.loads((out / MANIFEST).read_text(encoding="utf-8")), identity, out, out)
