@@ -151,8 +151,11 @@ class CacheStore:
         return found[0]
 
     def put(self, member: Hashable, cache: MemberCache) -> None:
-        """Keep a cache, or note that it has grown; others may go."""
+        """Keep a cache, or note that it has grown; others may go. One that is larger than all room goes itself."""
         self.forget(member)
+        if cache.nbytes > self._most:
+            self.evicted += 1
+            return
         self._caches[member] = cache, cache.nbytes
         self.nbytes += cache.nbytes
         while self.nbytes > self._most:
