@@ -171,6 +171,8 @@ def test_a_finished_folder_is_left_as_it_is(work: Path, tmp_path: Path) -> None:
     (other / "mine.txt").touch()
     with pytest.raises(ConfigError, match="already exists"):
         batch(work).write(other)
+    with pytest.raises(ConfigError, match="already exists"):  # and nobody is told to delete the run
+        batch(work).write(work / "run")
     assert_frame_equal(pl.read_parquet(out / "*.parquet"), pl.concat(batch(work).tables()))
 
 

@@ -153,8 +153,9 @@ class BatchRecommender:
         if out.suffix not in ENDINGS:
             raise ConfigError(f"{out}: unknown ending", hint="use .parquet or .csv, or no ending for a folder")
         identity, as_folder = self.identity(), not out.suffix
-        if as_folder and (out / MANIFEST).is_file():
-            _same(json.loads((out / MANIFEST).read_text(encoding="utf-8")), identity, out, out)
+        there = _identity_of(out) if as_folder else None
+        if there is not None:
+            _same(there, identity, out, out)
             return self._done(out, _parts(out), len(_parts(out)))
         if out.exists() and (as_folder or out.is_dir()):
             raise ConfigError(f"{out}: already exists", hint="name another folder, or delete this one")
@@ -197,10 +198,19 @@ def _with_members(table: pl.DataFrame, asked: pl.DataFrame, part: Dataset) -> pl
 
 def _made(work: Path, identity: dict[str, Any], out: Path) -> list[Path]:
     """The files that an earlier attempt has finished."""
-    if not (work / MANIFEST).is_file():
+    there = _identity_of(work)
+    if there is None:
         return []
-    _same(json.loads((work / MANIFEST).read_text(encoding="utf-8")), identity, work, out)
+    _same(there, identity, work, out)
     return _parts(work)
+
+
+def _identity_of(folder: Path) -> dict[str, Any] | None:
+    """What decided the recommendations in a folder; none where it holds something else, a run say."""
+    if not (folder / MANIFEST).is_file():
+        return None
+    found: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    return found if "settings" in found else None
 
 
 def _same(there: dict[str, Any], here: dict[str, Any], folder: Path, out: Path) -> None:
