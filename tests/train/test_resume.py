@@ -24,11 +24,12 @@ from palate.errors import (
     UnfinishedRunError,
 )
 from palate.model import Losses, NegativeSampler, ObjectiveConfig, SequenceModel
-from palate.runs import Run, read_checkpoint
+from palate.runs import Run, read_checkpoint, write_checkpoint
 from palate.runs.run import FORMAT
 from palate.tokens import Batch, Catalogue
-from palate.train import PretrainConfig, pretrain
+from palate.train import PretrainConfig, estimate_training, pretrain
 from palate.train.loop import Trainer
+from palate.train.state import TrainingState
 
 SETTINGS = (
     "epochs: 3\ncheckpoint_seconds: 0\nmodel: {encoder: {kind: transformer, width: 16}}\npacking: {batch_tokens: 64}\n"
@@ -81,6 +82,23 @@ def test_damage_is_noticed(run: Path, tmp_path: Path) -> None:
     (copy / "manifest.json").write_text(manifest)
     with pytest.raises(FormatVersionError, match="99"):
         Run.read(copy)
+
+
+@pytest.mark.parametrize("out", [".", "/"])
+def test_a_run_has_a_name(out: str) -> None:
+    with pytest.raises(RunExistsError, match="exists already"):
+        pretrain(service(members=20), out, small())
+    with pytest.raises(RunExistsError, match="exists already"):
+        estimate_training(service(members=20), out, small())
+
+
+def test_checkpoints_that_were_never_finished_are_cleared_away(tmp_path: Path) -> None:
+    """Each may be as large as the model, and the training killed many times."""
+    (tmp_path / ".step-0000000003.writing-abc").mkdir()
+    state = TrainingState(data="")
+    for step in (5, 8, 13):
+        write_checkpoint(tmp_path, step, model={}, optimizer={}, best={}, state=state)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-0000000008", "step-0000000013"]
 
 
 def test_a_folder_that_is_no_run_costs_no_training(tmp_path: Path) -> None:

@@ -44,6 +44,8 @@ def write_checkpoint(
     target = folder / f"step-{step:010d}"
     if target.exists():
         return
+    for left_over in folder.glob(".step-*"):  # by whoever was killed while it wrote, perhaps of another step
+        shutil.rmtree(left_over)
     with whole_folder(target, format_version=FORMAT) as aside:
         for name, tensors in (("model", model), ("optimizer", optimizer), ("best", best)):
             save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, aside / f"{name}.safetensors")

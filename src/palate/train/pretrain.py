@@ -61,8 +61,7 @@ def pretrain(
     Raises `RunExistsError` where ``out`` is taken, `UnfinishedRunError` where a training was cut off and ``resume`` is
     not given, `SplitError` where a part has no target, `ConfigError` for ``sharded`` in a process that has not joined.
     """
-    out = Path(out)
-    work = out.with_name(out.name + ".training")
+    out, work = Path(out), _beside(out, ".training")
     config = config or PretrainConfig()
     check_sharded(processes, sharded=sharded)
     if processes.writes and out.exists():
@@ -113,8 +112,7 @@ def estimate_training(
     sharded: bool = False,
 ) -> Estimate:
     """What `pretrain` would take; the log is encoded for it beside ``out``, and all is gone again. Errors as there."""
-    out = Path(out)
-    work = out.with_name(out.name + ".estimate")
+    work = _beside(out, ".estimate")
     check_sharded(processes, sharded=sharded)
     log = WholeLog(data) if isinstance(data, Dataset) else data
     if processes.writes:
@@ -125,6 +123,14 @@ def estimate_training(
     finally:
         if processes.writes:
             shutil.rmtree(work, ignore_errors=True)
+
+
+def _beside(out: Path | str, ending: str) -> Path:
+    """The work folder of a run."""
+    out = Path(out)
+    if not out.name:  # "." or "/"
+        raise RunExistsError(f"{out} exists already", hint="name a folder that does not")
+    return out.with_name(out.name + ending)
 
 
 @dataclass(frozen=True)
