@@ -32,6 +32,8 @@ class Config(BaseModel):
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise ConfigError(f"{path}: no such file") from error
+        except IsADirectoryError as error:
+            raise ConfigError(f"{path}: a folder, not a file") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
         if content is None:

@@ -125,9 +125,11 @@ def test_a_split_that_does_not_exist(service: Path, tmp_path: Path) -> None:
         (["evaluate", "nowhere", "data"], "nowhere: no such run"),
         (["pretrain", "nowhere", "--out", "run"], "nowhere"),
         (["data", "inspect", "nowhere"], "nowhere"),
+        (["data", "simulate", "taken/service"], "taken"),
     ],
 )
 def test_an_error_is_one_line(tmp_path: Path, arguments: list[str], said: str) -> None:
+    (tmp_path / "taken").touch()
     code = "from palate.cli.main import main; main()"
     found = subprocess.run(
         [sys.executable, "-c", code, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False

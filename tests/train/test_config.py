@@ -1,5 +1,7 @@
 """If these fail, settings that can't be trained with end in a traceback, after the log has been encoded."""
 
+from pathlib import Path
+
 import pytest
 
 from palate.errors import ConfigError
@@ -18,3 +20,8 @@ from palate.train import PretrainConfig
 def test_out_of_range(settings: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         PretrainConfig.parse(settings, source="test")
+
+
+def test_a_folder_of_settings(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="a folder, not a file"):
+        PretrainConfig.from_yaml(tmp_path)

@@ -16,11 +16,12 @@ from tests.tokens.worlds import world
 from tests.train.spawned import CUT, Losses
 
 from palate.data import Dataset
+from palate.errors import ConfigError
 from palate.tokens import Pack
 from palate.tokens.pack import rectangles
 from palate.train import PretrainConfig, pretrain
 from palate.train.plan import share_of
-from palate.train.processes import Processes
+from palate.train.processes import Processes, processes
 
 NO_DROPOUT = """
 epochs: 2
@@ -175,3 +176,21 @@ def test_shares_of_rows_lie_end_to_end() -> None:
     for length in (0, 1, 5, 17):
         rows = [row for rank in range(3) for row in range(length)[Processes(rank, 3).share(length)]]
         assert rows == list(range(length))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"WORLD_SIZE": "2"}, "WORLD_SIZE is 2, .* RANK, MASTER_ADDR, MASTER_PORT is not set"),
+        ({"WORLD_SIZE": "many", "RANK": "0", "MASTER_ADDR": "here", "MASTER_PORT": "1"}, "WORLD_SIZE is many"),
+        ({"WORLD_SIZE": "2", "RANK": "2", "MASTER_ADDR": "here", "MASTER_PORT": "1"}, "RANK is 2"),
+    ],
+)
+def test_an_environment_of_half_a_torchrun(given: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Schedulers set some of its variables for jobs of their own."""
+    for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=said), processes():
+        pass

@@ -73,6 +73,12 @@ def main() -> None:
         # Whoever read our output has gone (`palate … | head`); nothing is left to tell them.
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:
+        # A full disk, a folder that may not be written, a file where a folder should be.
+        if _Debug.on:
+            raise
+        _say(f"error: {error}")
+        sys.exit(1)
 
 
 def _say(line: str) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from palate.errors import TrainingError
+from palate.errors import ConfigError, TrainingError
 
 PATIENCE: Final = timedelta(hours=6)
 """How long a process waits for the others: one of them may be fitting a tokenizer on a very large log."""
@@ -73,15 +73,15 @@ ALONE: Final = Processes()
 def processes() -> Iterator[Processes]:
     """The processes that torchrun has started, joined; or this one alone.
 
-    Where another one ends before its time, what waits for it ends with a `TrainingError`.
+    Where another one ends before its time, what waits for it ends with a `TrainingError`. Raises `ConfigError` where
+    the environment speaks of several processes and not of this one.
     """
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1:
+    if os.environ.get("WORLD_SIZE", "1") == "1":
         yield ALONE
         return
+    rank, world = _place()
     from torch import distributed
 
-    rank = int(os.environ["RANK"])
     distributed.init_process_group("gloo", timeout=PATIENCE)
     try:
         yield Processes(rank, world)
@@ -94,6 +94,20 @@ def processes() -> Iterator[Processes]:
         ) from error
     finally:
         distributed.destroy_process_group()
+
+
+def _place() -> tuple[int, int]:
+    """Which process this is, of how many, where the environment says it as torchrun does; else a `ConfigError`."""
+    given = os.environ
+    missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in given]
+    numbers = [given.get("RANK", ""), given["WORLD_SIZE"]]
+    if missing or not all(number.isdecimal() for number in numbers) or not int(numbers[0]) < int(numbers[1]):
+        raise ConfigError(
+            f"WORLD_SIZE is {numbers[1]}, so that several processes are to train together, but "
+            + (f"{', '.join(missing)} is not set" if missing else f"RANK is {numbers[0]}"),
+            hint="start them by torchrun, or unset WORLD_SIZE to train in one",
+        )
+    return int(numbers[0]), int(numbers[1])
 
 
 def _lost(error: RuntimeError) -> bool:
