@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from palate.model import SasRecConfig, TransformerConfig
 from palate.model.sasrec import SasRec
@@ -81,3 +82,18 @@ def test_gradients_are_those_of_the_whole_block(kind: str) -> None:
         assert (ours is None) == (theirs is None)
         if ours is not None:
             torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["sasrec", "dense"])
+def test_many_rows_of_a_sequence_hold_its_keys_once(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Members of whom an evaluation asks hundreds of targets: copied for each, their keys would take gigabytes."""
+
+    def copied(*_: object) -> Tensor:
+        raise AssertionError("keys of each row")
+
+    monkeypatch.setattr("palate.model.transformer.attention_at", copied)
+    monkeypatch.setattr("palate.model.sasrec.attention_at", copied)
+    encode, packed = encoder(kind), batch((Rectangle(2, 6), Rectangle(1, 3)))
+    wanted = torch.tensor([1, 3, 5, 11, 14])
+    x = torch.randn(15, 8)
+    torch.testing.assert_close(encode(x, packed, wanted), encode(x, packed)[wanted], rtol=1e-4, atol=1e-5)

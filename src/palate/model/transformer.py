@@ -59,8 +59,10 @@ class Transformer(nn.Module):
         assert isinstance(last, Block)
         for block in blocks:
             x = block(x, views, kept)
-        if wanted is not None and all(isinstance(view, Dense) for view in views):
-            # Rows that are not wanted are keys and values of the last block, and nothing else.
+        few = wanted is not None and len(wanted) <= sum(view.sequences for view in views)
+        if wanted is not None and few and all(isinstance(view, Dense) for view in views):
+            # Rows that are not wanted are keys and values of the last block, and nothing else. Where a sequence has
+            # several that are, its keys and values would be copied for each.
             x = last.at(x, views, wanted)
         else:
             x = last(x, views, kept)
