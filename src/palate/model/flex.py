@@ -18,7 +18,7 @@ from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
 from palate.model.bias import PositionBias, TimeBias, bucket_scale
 from palate.model.grid import Grid
-from palate.model.summary import Summaries, shared
+from palate.model.summary import Summaries, of_grid
 
 SHARED, OWN, ROW = 0, 1, 2
 
@@ -80,12 +80,10 @@ def what_is_seen(
 ) -> Seen:
     """The keys, the mask and the biases."""
     span, n = grid.span, grid.blocks
-    b, H, P, E = key.shape
+    b, _, P, _ = key.shape
     C, back, own = span.block, span.back, span.own
     old, ancient = span.exact(n - 1), span.summarised(n - 1)
-    blocks = (b, H, n, C, E)
-    pooled = summaries(key.view(blocks)[:, :, :old], value.view(blocks)[:, :, :old], grid.missing)
-    together = shared(pooled, ancient)
+    pooled, together = of_grid(summaries, grid, key, value)
     keys = torch.cat([together.key.flatten(2, 3), pooled.key.flatten(2, 3), key], dim=2)
     values = torch.cat([together.value.flatten(2, 3), pooled.value.flatten(2, 3), value], dim=2)
 

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from palate.model.bias import BlockBias
-from palate.model.grid import Span
+from palate.model.grid import Grid, Span
 
 
 class Pooled(NamedTuple):
@@ -62,3 +62,14 @@ def shared(pooled: Pooled, blocks: int) -> Pooled:
         (weights @ each[:, :, :blocks].transpose(2, 3)).transpose(2, 3) for each in (pooled.key, pooled.value)
     )
     return Pooled(logits.logsumexp(-1).transpose(2, 3), key, value)
+
+
+def of_grid(
+    summaries: Summaries, grid: Grid, key: Float[Tensor, "b H P E"], value: Float[Tensor, "b H P E"]
+) -> tuple[Pooled, Pooled]:
+    """All summaries that a row of the grid sees: those of blocks, and for each block that of all up to it."""
+    b, H, _, E = key.shape
+    last, blocks = grid.blocks - 1, (b, H, grid.blocks, grid.span.block, E)
+    old = grid.span.exact(last)
+    pooled: Pooled = summaries(key.view(blocks)[:, :, :old], value.view(blocks)[:, :, :old], grid.missing)
+    return pooled, shared(pooled, grid.span.summarised(last))

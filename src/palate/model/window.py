@@ -24,7 +24,7 @@ from torch.autograd.function import once_differentiable
 
 from palate.model.bias import PositionBias, TimeBias, gap_buckets
 from palate.model.grid import Grid, Span
-from palate.model.summary import Summaries, shared
+from palate.model.summary import Summaries, of_grid
 
 
 def windowed_attention(
@@ -37,12 +37,8 @@ def windowed_attention(
     summaries: Summaries,
 ) -> Float[Tensor, "b H P E"]:
     """Attend block by block; what stands at places outside of the view has no meaning."""
-    span, n = grid.span, grid.blocks
-    b, H, _, E = query.shape
-    old, ancient = span.exact(n - 1), span.summarised(n - 1)
-    blocks = (b, H, n, span.block, E)
-    pooled = summaries(key.view(blocks)[:, :, :old], value.view(blocks)[:, :, :old], grid.missing)
-    together = shared(pooled, ancient)
+    span = grid.span
+    pooled, together = of_grid(summaries, grid, key, value)
     attended: Tensor = _Windowed.apply(  # type: ignore[no-untyped-call]
         query,
         key,
