@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from palate.evaluate.ranks import found_among
 from palate.words import ITEM_ID, QUERY, RANK, USER_ID
 
 Floats = npt.NDArray[np.float64]
@@ -30,7 +31,7 @@ def next_recall(
             for offset in range(n)
         ]
     ).unique()
-    found = following.join(recommendations.select(QUERY, ITEM_ID, RANK), on=[QUERY, ITEM_ID], how="left")
+    found = following.join(found_among(recommendations, following), on=[QUERY, ITEM_ID], how="left")
     shares = found.group_by(QUERY).agg(
         (pl.col(RANK) <= k).fill_null(False).mean().alias(f"{NEXT_RECALL}@{k}") for k in cutoffs
     )

@@ -33,7 +33,7 @@ from palate.tokens import (
 )
 from palate.words import ITEM_ID, QUERY, USER_ID
 
-BATCH_TOKENS = 16_384
+BATCH_TOKENS = 4_096
 """Rows that go through the encoder at a time."""
 
 

@@ -139,6 +139,7 @@ class Trainer:
             saved = time.monotonic()
         if self._best:
             self._learner.load(self._best)
+            self._best = {}
         self._model.eval()
         if state.estimate is not None:
             state.peak_bytes = peak_bytes()

@@ -45,6 +45,8 @@ STATES = 20_000
 """Rows that say how states vary."""
 TAKEN_FOR_NEW = 0.1
 RATE = 0.05
+_ROWS = 512
+"""Of a kernel that are made at a time."""
 TRUSTS = (0.75, 0.5, 0.25, 0.0)
 """Tried one after the other."""
 
@@ -199,18 +201,18 @@ class _Regression:
     ) -> None:
         self._anchors = anchors
         self._features = [_features(inferred, number, catalogue, anchors) for number in range(len(inferred.specs))]
-        self._kernels = [torch.from_numpy((x @ x.T).toarray()) for x in self._features]
         self._observations = catalogue.counts[anchors].double()
         self._fold = _folds(inferred.specs, catalogue, anchors, generator)
         chosen = torch.randperm(len(anchors), generator=generator)[:CHOOSING].sort().values
         self._choosing = chosen
-        self._choosing_kernels = [kernel[chosen][:, chosen] for kernel in self._kernels]
+        self._choosing_kernels = [_kernel([x[chosen.numpy()]], torch.ones(1)) for x in self._features]
 
     def fit(self, targets: Float[Tensor, "R K"]) -> _Regressed:
         """Of all trained items, those of the anchors are read."""
         own, few = targets[self._anchors], self._choosing
         strengths = choose(self._choosing_kernels, own[few], self._observations[few], self._fold[few])
-        fitted = fit(self._kernels, own, self._observations, self._fold, strengths)
+        kernel = _kernel(self._features, strengths.kernels.exp())
+        fitted = fit(kernel, own, self._observations, self._fold, strengths)
         coefficients = fitted.coefficients.numpy()
         values = [
             torch.from_numpy(x.T @ coefficients) * strength
@@ -231,6 +233,18 @@ def _features(
     shares = nn.functional.normalize(inferred.weights(number)[ids]).double().numpy()
     row = np.repeat(np.arange(len(items)), spec.width)
     return sparse.csr_array((shares.reshape(-1), (row, ids.numpy().reshape(-1))), shape=(len(items), spec.size))
+
+
+def _kernel(features: Sequence[sparse.csr_array], strengths: Float[Tensor, "C"]) -> Float[Tensor, "n n"]:
+    """Σ_c s_c X_c X_cᵀ, some rows at a time: beside the sum nothing as large is held."""
+    rows = features[0].shape[0]
+    total = torch.zeros(rows, rows, dtype=torch.float64)
+    for x, strength in zip(features, strengths.tolist(), strict=True):
+        crosswise = x.T.tocsr()
+        for start in range(0, rows, _ROWS):
+            own = slice(start, start + _ROWS)
+            total[own].add_(torch.from_numpy((x[own] @ crosswise).toarray()), alpha=strength)
+    return total
 
 
 def _folds(

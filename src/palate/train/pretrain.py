@@ -30,6 +30,7 @@ from palate.train.log import Log, WholeLog
 from palate.train.loop import Trainer
 from palate.train.material import Material, Teaching
 from palate.train.measure import measure
+from palate.train.memory import hand_back_memory, keep_freed_memory
 from palate.train.new_items import NewItems, choose_trust, fit_new_items
 from palate.train.parallel import check_sampled, check_sharded
 from palate.train.plan import BatchPlanner
@@ -82,6 +83,7 @@ def pretrain(
     if finished:
         return Run.read(out)
 
+    keep_freed_memory()
     log = WholeLog(data) if isinstance(data, Dataset) else data
     training = _Training.begin(log, work, config, processes, sharded=sharded, reporters=reporters)
     trainer, validation, model = training.trainer, training.validation, training.model
@@ -89,12 +91,14 @@ def pretrain(
     trainer.restore()
     state = trainer.run()
     optimizer = trainer.optimizer_tensors()
+    hand_back_memory()
     # Every process does the same with whole batches: it is short, and all of them rank the validation targets.
     new_items = None
     if training.softmax.sampler is None:  # a regression over items that are all scored in each of its steps
         new_items = fit_new_items(model, training.catalogue, training.planner, seed=config.seed)
     if new_items is not None and validation is not None:
         new_items = replace(new_items, trust=choose_trust(model, validation.validator.ndcg))
+    hand_back_memory()
     if processes.writes:
         chosen = _as_chosen(config, model, training.softmax)
         _seal(out, work, chosen, training.tokenizer, log, validation, model, optimizer, state, new_items)

@@ -71,16 +71,17 @@ def choose(
 
 
 def fit(
-    kernels: Sequence[Float[Tensor, "n n"]],
+    kernel: Float[Tensor, "n n"],
     targets: Float[Tensor, "n K"],
     observations: Float[Tensor, "n"],
     fold: Int64[Tensor, "n"],
     strengths: Strengths,
 ) -> Fitted:
-    """The regression with given strengths."""
+    """The regression with given strengths; ``kernel`` is Σ_c s_c K_c, and is used up."""
     mean = _mean(targets, observations)
     centred = targets - mean
-    inverse = torch.linalg.inv(_covariance(kernels, strengths, observations))
+    kernel.diagonal().add_(_noise(strengths, observations))
+    inverse = torch.linalg.inv(kernel)
     residuals = _residuals(inverse, centred, fold)
     explained = 1 - float(_error(residuals, centred, observations))
     return Fitted(inverse @ centred, mean, targets - residuals, explained)
@@ -91,10 +92,14 @@ def _strengths(logs: Tensor) -> Strengths:
 
 
 def _covariance(kernels: Sequence[Tensor], strengths: Strengths, observations: Tensor) -> Tensor:
-    total = torch.diag(strengths.noise.exp() + strengths.scarcity.exp() * HALF_KNOWN / (observations + _FEWEST))
+    total = torch.diag(_noise(strengths, observations))
     for strength, kernel in zip(strengths.kernels.exp(), kernels, strict=True):
         total = total + strength * kernel
     return total
+
+
+def _noise(strengths: Strengths, observations: Tensor) -> Tensor:
+    return strengths.noise.exp() + strengths.scarcity.exp() * HALF_KNOWN / (observations + _FEWEST)
 
 
 def _residuals(inverse: Tensor, centred: Tensor, fold: Tensor) -> Tensor:
