@@ -2,6 +2,7 @@
 
 import torch
 
+from palate.train import ridge
 from palate.train.ridge import Strengths, choose, fit
 
 
@@ -36,6 +37,19 @@ def test_left_out_is_what_the_others_predict() -> None:
         covariance = total[rest][:, rest] + noise(STRENGTHS, observations[rest])
         expected = found.mean + total[out][:, rest] @ torch.linalg.solve(covariance, targets[rest] - found.mean)
         torch.testing.assert_close(found.left_out[out], expected)
+
+
+def test_the_search_descends() -> None:
+    """Gradients written by hand are those of the error."""
+    kernels, targets, observations, fold = made(12)
+    logs = torch.tensor([0.3, -0.2, -1.0, 0.5], dtype=torch.float64, requires_grad=True)
+
+    def left_out(logs: torch.Tensor) -> torch.Tensor:
+        inverse = ridge._Inverse.apply(logs, kernels, observations)
+        assert isinstance(inverse, torch.Tensor)
+        return torch.cat([ridge._residuals(inverse, targets, fold), (inverse @ targets) / inverse.diagonal()[:, None]])
+
+    assert torch.autograd.gradcheck(left_out, (logs,))
 
 
 def test_what_tells_is_strong_and_what_does_not_is_weak() -> None:

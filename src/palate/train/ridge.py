@@ -9,11 +9,12 @@ the posterior mean of a Gaussian process whose covariance is a sum of those kern
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 HALF_KNOWN = 50.0
 """A row of so many observations counts half as much as one of any number."""
@@ -57,7 +58,7 @@ def choose(
 
     def closure() -> Tensor:
         search.zero_grad()
-        inverse = torch.linalg.inv(_covariance(kernels, _strengths(logs), observations))
+        inverse: Tensor = _Inverse.apply(logs, kernels, observations)  # type: ignore[no-untyped-call]
         alone = (inverse @ centred) / inverse.diagonal()[:, None]
         errors = [_error(residuals, centred, observations) for residuals in (alone, _residuals(inverse, centred, fold))]
         # Logarithms: half the error is as much of a gain wherever one stands.
@@ -91,24 +92,72 @@ def _strengths(logs: Tensor) -> Strengths:
     return Strengths(logs[:-2], logs[-2], logs[-1])
 
 
-def _covariance(kernels: Sequence[Tensor], strengths: Strengths, observations: Tensor) -> Tensor:
-    total = torch.diag(_noise(strengths, observations))
-    for strength, kernel in zip(strengths.kernels.exp(), kernels, strict=True):
-        total = total + strength * kernel
-    return total
+class _Inverse(torch.autograd.Function):
+    """(Σ_c s_c K_c + N)⁻¹: beside the inverse nothing as large is kept for the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, logs: Tensor, kernels: Sequence[Tensor], observations: Tensor) -> Tensor:
+        strengths = _strengths(logs)
+        covariance = torch.diag(_noise(strengths, observations))
+        for strength, kernel in zip(strengths.kernels.exp().tolist(), kernels, strict=True):
+            covariance.add_(kernel, alpha=strength)
+        inverse = torch.linalg.inv(covariance)
+        ctx.save_for_backward(logs, inverse, observations)
+        ctx.kernels = kernels
+        return inverse
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        logs, inverse, observations = ctx.saved_tensors
+        of_covariance = (inverse.T @ gradient @ inverse.T).neg_()
+        found = [torch.dot(of_covariance.view(-1), kernel.view(-1)) for kernel in ctx.kernels]
+        diagonal = of_covariance.diagonal()
+        found += [diagonal.sum(), diagonal @ _scarcity(observations)]
+        return torch.stack(found) * logs.exp(), None, None
 
 
-def _noise(strengths: Strengths, observations: Tensor) -> Tensor:
-    return strengths.noise.exp() + strengths.scarcity.exp() * HALF_KNOWN / (observations + _FEWEST)
+class _Residuals(torch.autograd.Function):
+    """Target minus prediction of each row without its fold: (B_ff)⁻¹ (B y)_f with the inverse covariance B."""
+
+    @staticmethod
+    def forward(ctx: Any, inverse: Tensor, centred: Tensor, fold: Tensor) -> Tensor:
+        coefficients, found = inverse @ centred, torch.empty_like(centred)
+        for own in _rows(fold):
+            found[own] = torch.linalg.solve(inverse[own][:, own], coefficients[own])
+        ctx.save_for_backward(inverse, centred, fold, found)
+        return found
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        inverse, centred, fold, found = ctx.saved_tensors
+        of_coefficients = torch.empty_like(gradient)
+        for own in _rows(fold):
+            of_coefficients[own] = torch.linalg.solve(inverse[own][:, own].T, gradient[own])
+        of_inverse = of_coefficients @ centred.T
+        for own in _rows(fold):
+            of_inverse[own[:, None], own] -= of_coefficients[own] @ found[own].T
+        return of_inverse, None, None
 
 
 def _residuals(inverse: Tensor, centred: Tensor, fold: Tensor) -> Tensor:
-    """Target minus prediction of each row without its fold: (B_ff)⁻¹ (B y)_f with the inverse covariance B."""
-    coefficients = inverse @ centred
-    rows = [(fold == number).nonzero()[:, 0] for number in range(int(fold.max()) + 1)]
-    parts = [torch.linalg.solve(inverse[own][:, own], coefficients[own]) for own in rows if len(own)]
-    place = torch.argsort(torch.cat(rows))
-    return torch.cat(parts)[place]
+    found: Tensor = _Residuals.apply(inverse, centred, fold)  # type: ignore[no-untyped-call]
+    return found
+
+
+def _rows(fold: Tensor) -> list[Tensor]:
+    """Those of each fold that has any."""
+    order = torch.argsort(fold, stable=True)
+    return list(order.split(torch.bincount(fold)[fold.unique()].tolist()))
+
+
+def _noise(strengths: Strengths, observations: Tensor) -> Tensor:
+    return strengths.noise.exp() + strengths.scarcity.exp() * _scarcity(observations)
+
+
+def _scarcity(observations: Tensor) -> Tensor:
+    return HALF_KNOWN / (observations + _FEWEST)
 
 
 def _error(residuals: Tensor, centred: Tensor, observations: Tensor) -> Tensor:
