@@ -28,7 +28,7 @@ def ranks(recommendations: pl.DataFrame, targets: pl.DataFrame) -> pl.DataFrame:
 
 
 def found_among(recommendations: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
-    """``query``, ``item_id`` and ``rank`` (Int64) of the recommendations that are ``wanted``, of which there are fewer."""
+    """``query``, ``item_id`` and ``rank`` (Int64) of recommendations that are ``wanted``, of which there are fewer."""
     # The few are hashed, not the many.
     named = recommendations.select(QUERY, ITEM_ID, pl.col(RANK).cast(pl.Int64))
     return named.join(wanted.select(QUERY, ITEM_ID), on=[QUERY, ITEM_ID], how="semi")

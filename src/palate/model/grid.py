@@ -60,6 +60,51 @@ class Span(NamedTuple):
         """How many summaries they see, the shared one included."""
         return self.exact(block) - self.summarised(block) + (self.summarised(block) > 0)
 
+    def computed(self, length: int) -> int:
+        """Pairs of a row and what it may see that are computed for a sequence of so many slots, at most: wherever it
+        begins in its first block."""
+        if length <= self.rows - self.block + 1:
+            return length**2
+        blocks = -(-(length + self.block - 1) // self.block)
+        seen = (self.summaries(n) * self.rank + (n + 1 - self.exact(n)) * self.block for n in range(blocks))
+        return self.block * sum(seen)
+
+    def seen(self, first: Int64[Tensor, "b"], lengths: Int64[Tensor, "b"]) -> Seen:
+        """What the rows of sequences see that begin at places ``first`` of their histories."""
+        ahead = first % self.block
+        place = torch.arange(int((ahead + lengths).max()) if len(first) else 0)
+        block = place // self.block
+        exact = (block - self.back).clamp(min=0)
+        summarised = (exact - self.own).clamp(min=0)
+        one_by_one = place - exact * self.block + 1
+        vectors = (exact - summarised + (summarised > 0)) * self.rank
+
+        def total(of_place: Tensor) -> Tensor:
+            up_to = torch.nn.functional.pad(of_place.cumsum(0), (1, 0))
+            return up_to[ahead + lengths] - up_to[ahead]
+
+        # Rows that look back to the first block see what there is of it.
+        missing = ahead * total((exact == 0).long())
+        last = torch.where(lengths > 0, (ahead + lengths - 1) // self.block, 0)
+        old, ancient = ((last - gone).clamp(min=0) for gone in (self.back, self.back + self.own))
+        pooled = (old * self.block - ahead).clamp(min=0)
+        return Seen(
+            pairs=int((total(one_by_one + vectors) - missing).sum()),
+            pooled=int(pooled.sum()),
+            joined=int((ancient * (ancient + 1) // 2).sum()),
+        )
+
+
+class Seen(NamedTuple):
+    """What windowed attention of some sequences comes to."""
+
+    pairs: int
+    """Of a row and a row or a summary's vector that it sees."""
+    pooled: int
+    """Rows that summaries are made of."""
+    joined: int
+    """Pairs of a block's summary and one that is shared by all blocks up to a later one."""
+
 
 class Dense(NamedTuple):
     """A rectangle whose rows all see each other one by one."""

@@ -65,13 +65,13 @@ def recommend(
     for block, found in _ranked(scorer, asked, batch, candidates, ties, k):
         valid = found.valid.numpy()
         counts.append(valid.sum(axis=1))
-        places.append(found.indices.numpy()[valid])
+        places.append(found.indices.numpy()[valid].astype(np.int32))
         scores.append(found.scores.numpy()[valid])
         done += len(block)
         if progress is not None:
             progress(done, len(asked))
     return _table(
-        asked[QUERY], catalogue, _joined(counts, np.int64), _joined(places, np.int64), _joined(scores, np.float32)
+        asked[QUERY], catalogue, _joined(counts, np.int64), _joined(places, np.int32), _joined(scores, np.float32)
     )
 
 
@@ -106,7 +106,7 @@ def _blocks(scorer: Scorer, asked: pl.DataFrame, batch: int) -> Iterator[tuple[p
 
 
 def _joined(parts: list[np.ndarray], dtype: type[np.generic]) -> np.ndarray:
-    return np.concatenate(parts).astype(dtype) if parts else np.empty(0, dtype)
+    return np.concatenate(parts).astype(dtype, copy=False) if parts else np.empty(0, dtype)
 
 
 def _table(
@@ -121,4 +121,4 @@ def _table(
             SCORE: scores,
         }
     )
-    return table.sort(QUERY, RANK)
+    return table if query.is_sorted() else table.sort(QUERY, RANK)

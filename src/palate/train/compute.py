@@ -9,6 +9,7 @@ from torch import nn
 
 from palate.model import SequenceModel
 from palate.model.product import product
+from palate.model.transformer import Transformer
 from palate.tokens import Batch
 from palate.words import FIRST_KNOWN
 
@@ -19,7 +20,9 @@ class Operations:
     A matrix of n weights costs 2n operations a row forward and 4n backward; the item table and the heads cost that for
     each target, the matrices of metadata for each item; with a sampled softmax of so many ``draws`` for these. Later
     targets and what is not a matrix product are left out.
-    Attention costs 12 D operations a block for each pair of rows that may see each other.
+    Attention costs 12 D operations a block for each pair of rows that may see each other. Where rows see older ones
+    through summaries, vectors of a summary count as rows, making one costs 18 D operations for each row that it stands
+    for, and joining those of blocks 12 D for each.
     """
 
     def __init__(self, model: SequenceModel, draws: int | None = None) -> None:
@@ -30,16 +33,21 @@ class Operations:
         self.of_row = 6.0 * (_projections(model.embed) + _projections(model.encode))
         self._of_target = 6.0 * (items * width + heads)
         self._of_pair = 12.0 * width * len(model.encode.blocks)
+        self._span = model.encode.span if isinstance(model.encode, Transformer) else None
         self._of_step = 6.0 * items * metadata
 
     def of(self, batch: Batch) -> float:
         """Those of a step with this batch."""
         real = batch.available > 0
-        targets, pairs, start = int((batch.target > 0).sum()), 0, 0
+        targets, pairs, start, sequence = int((batch.target > 0).sum()), 0.0, 0, 0
         for b, length in batch.rectangles:
             lengths = real[start : start + b * length].view(b, length).sum(1)
-            pairs += int((lengths * (lengths + 1) // 2).sum())
-            start += b * length
+            if self._span is None:
+                pairs += int((lengths * (lengths + 1) // 2).sum())
+            else:
+                seen = self._span.seen(batch.first[sequence : sequence + b], lengths)
+                pairs += seen.pairs + self._span.rank * (1.5 * seen.pooled + seen.joined)
+            start, sequence = start + b * length, sequence + b
         return self.of_row * int(real.sum()) + self._of_target * targets + self._of_pair * pairs + self._of_step
 
 

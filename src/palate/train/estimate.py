@@ -1,44 +1,40 @@
-"""What a training will take, told before it begins: memory, part by part, and time.
+"""What `palate.train.pretrain` will take, told before it begins: memory, part by part, and time.
 
-Memory is counted from shapes, but for the activations: the tensors that autograd keeps are counted in a trial step,
-and scaled to the largest batch. Time is that of a few trial steps and of ranking a few hundred validation queries,
-scaled to all of them. The trial steps are undone: weights are put back, the optimizer forgets.
+A few steps and some of a validation are tried (`palate.train.trial`): what they leave in memory is what the training
+needs, but for compiled products of shapes that are still to come. The fit of new items and the sealing are counted
+from shapes and from the times of the trial (`palate.train.afterwards`).
 
 It is at most: training may stop early. What is not counted is what other processes do to the machine meanwhile.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from typing import Final
 
-import torch
 from pydantic import BaseModel
-from torch import Tensor, nn
+from torch import nn
 
-from palate.model import SequenceModel, TransformerConfig
-from palate.rank.model_scorer import BATCH_TOKENS
-from palate.rank.recommend import SCORE_BYTES
-from palate.tokens import Catalogue, Pack
+from palate.model import SequenceModel
+from palate.model.product import HAS_ONEDNN, ROWS
+from palate.tokens import Pack
+from palate.train.afterwards import Needs
 from palate.train.config import PretrainConfig
-from palate.train.optimizer import Together
-from palate.train.resident import available_bytes, peak_bytes
+from palate.train.memory import KERNEL_BYTES, KERNELS
+from palate.train.resident import available_bytes
+from palate.train.trial import Trial, slots
 
 RESIDENT: Final = "in use before"
 MAPPED: Final = "log, as far as it is mapped"
-TRIALS: Final = 5
-"""Steps that are timed, behind one that is not."""
-TRIAL_SECONDS: Final = 10.0
-"""After so many no further step is begun."""
+STAGES: Final = ("a step or a validation", "a checkpoint", "fit of new items", "sealing")
+"""Parts that are not needed at the same time."""
 
 
 class Estimate(BaseModel):
-    """Memory in bytes, time in seconds."""
+    """Memory in bytes, time in seconds; of all of it, up to the sealed run."""
 
     memory: dict[str, int]
-    """By part: what is held all the time, and what a step, a validation and a checkpoint need beside."""
+    """By part: what is held all the time, and what each of the `STAGES` needs beside."""
     peak_bytes: int
     """The most resident memory of the process."""
     available_bytes: int | None
@@ -47,8 +43,14 @@ class Estimate(BaseModel):
     """An average step."""
     validation_seconds: float
     """One validation; 0 without."""
-    seconds: float
+    training_seconds: float
     """All epochs with their validations."""
+    new_items_seconds: float
+    """The fit of new items; 0 without."""
+    sealing_seconds: float
+    """The last measuring, and writing the run."""
+    seconds: float
+    """Training, fit and sealing."""
 
     @property
     def missing_bytes(self) -> int:
@@ -57,142 +59,61 @@ class Estimate(BaseModel):
         return 0 if self.available_bytes is None else max(self.peak_bytes - resident - self.available_bytes, 0)
 
 
-class Trial(NamedTuple):
-    """What trial steps showed."""
-
-    seconds_per_slot: float
-    saved_bytes: int
-    """What autograd kept of the pack below."""
-    pack: Pack
-
-
-def try_steps(
-    step: Callable[[int], None],
-    packs: Sequence[Pack],
-    parameters: Sequence[nn.Parameter],
-    optimizer: torch.optim.Optimizer | Together,
-) -> Trial:
-    """Do the steps of some packs with ``step(number)``, and undo them; the optimizer must be new."""
-    assert not optimizer.state, "an optimizer that has done nothing"
-    kept = [parameter.detach().clone() for parameter in parameters]
-    chosen = [round(place * (len(packs) - 1) / TRIALS) for place in range(TRIALS + 1)]
-    first, *timed = chosen
-    with saving() as saved:
-        step(first)
-    seconds, slots, began = 0.0, 0, time.perf_counter()
-    for number in timed:
-        started = time.perf_counter()
-        step(number)
-        seconds += time.perf_counter() - started
-        slots += _slots(packs[number])
-        if time.perf_counter() - began > TRIAL_SECONDS:
-            break
-    with torch.no_grad():
-        for parameter, value in zip(parameters, kept, strict=True):
-            parameter.copy_(value)
-    optimizer.zero_grad()
-    optimizer.state.clear()
-    return Trial(seconds / slots, saved(), packs[first])
-
-
 def estimate(
     config: PretrainConfig,
     model: SequenceModel,
-    catalogue: Catalogue,
     packs: Sequence[Pack],
     trial: Trial,
     *,
     resident: int,
     log_bytes: int,
     state_bytes: int,
-    validation_seconds: float | None,
+    new_items: Needs,
+    sealing: Needs,
 ) -> Estimate:
-    """Put together what ``packs`` of an epoch take.
+    """Put together what ``packs`` of an epoch take, and what comes behind.
 
-    ``resident`` is what was in memory before the trial, the weights included; ``log_bytes`` the encoded log, mapped;
-    ``state_bytes`` the weights; there is no validation without ``validation_seconds``.
+    ``resident`` is what was in memory before the trial, the weights included; ``log_bytes`` what is not yet mapped of
+    the encoded log; ``state_bytes`` the weights.
     """
-    validates = validation_seconds is not None
-    largest = max(packs, key=lambda pack: _weight(pack, config))
-    activations = round(trial.saved_bytes * _weight(largest, config) / _weight(trial.pack, config))
-    V, rows = len(catalogue.counts), max(_slots(pack) for pack in packs)
-    moments = min(len(catalogue.moments), rows)
-    ages = 8 * moments * V * (model.tower.age_bias is not None)
-    # Buffers of a chunk: logits, and beside them those of the mixture; at least one row.
-    logits = 2 * max(config.model.logit_bytes, 4 * V)
-    encoder = config.model.encoder
-    inner = 4 * rows * round(2 * encoder.width * (encoder.expansion + 1)) + _pair_bytes(largest, config)
-    memory = {
+    validates = trial.validation_seconds is not None
+    held = {
         RESIDENT: resident,
-        "gradients": state_bytes,
+        MAPPED: log_bytes,
         "optimizer": 2 * state_bytes,
         "best weights": state_bytes if validates else 0,
-        MAPPED: log_bytes,
-        "step: activations": activations,
-        "step: backward": inner,
-        "step: logits": logits,
-        "step: age codes": ages,
-        "validation": _validation_bytes(config, V) if validates else 0,
-        "checkpoint": 2 * state_bytes,
+        "compiled products": max(trial.held - resident, 0) + compiled_bytes(model, packs, trial.packs),
     }
-    held = sum(size for name, size in memory.items() if not name.startswith(("step", "validation", "checkpoint")))
-    step = sum(size for name, size in memory.items() if name.startswith("step"))
-    beside = max(step, memory["validation"], memory["checkpoint"])
-    slots = sum(_slots(pack) for pack in packs)
+    # The trial held what is like the best weights, and the optimizer's moments.
+    training = max(trial.most - trial.held - 3 * state_bytes, 0)
+    stages = (training, 2 * state_bytes, max(new_items.bytes, training) if new_items.bytes else 0, 0)
+    if validates:
+        stages = (*stages[:3], sealing.bytes + training)
+    total = sum(map(slots, packs))
     validations = -(-config.epochs // config.validation.every) if validates else 0
+    one = trial.validation_seconds or 0.0
+    training_seconds = trial.seconds_per_slot * total * config.epochs + validations * one
+    sealing_seconds = sealing.seconds if validates else 0.0
     return Estimate(
-        memory=memory,
-        peak_bytes=max(held + beside, peak_bytes()),
+        memory=held | dict(zip(STAGES, stages, strict=True)),
+        peak_bytes=sum(held.values()) + max(stages),
         available_bytes=available_bytes(),
-        step_seconds=trial.seconds_per_slot * slots / len(packs),
-        validation_seconds=validation_seconds or 0.0,
-        seconds=trial.seconds_per_slot * slots * config.epochs + validations * (validation_seconds or 0.0),
+        step_seconds=trial.seconds_per_slot * total / len(packs),
+        validation_seconds=one,
+        training_seconds=training_seconds,
+        new_items_seconds=new_items.seconds,
+        sealing_seconds=sealing_seconds,
+        seconds=training_seconds + new_items.seconds + sealing_seconds,
     )
 
 
-@contextmanager
-def saving() -> Iterator[Callable[[], int]]:
-    """Count the bytes of different tensors that autograd keeps, parameters left out; ask for them behind."""
-    kept: dict[int, int] = {}
+def compiled_bytes(model: nn.Module, packs: Sequence[Pack], tried: Sequence[Pack]) -> int:
+    """What oneDNN still keeps of products that the trial did not make: one forward and two backward for each linear
+    layer and each number of rows."""
+    layers = sum(isinstance(layer, nn.Linear) for layer in model.modules())
 
-    def pack(tensor: Tensor) -> Tensor:
-        if not isinstance(tensor, nn.Parameter) and not tensor.is_leaf:
-            storage = tensor.untyped_storage()
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
+    def kernels(some: Sequence[Pack]) -> int:
+        shapes = {-(-slots(pack) // ROWS) for pack in some}
+        return min(3 * layers * len(shapes), KERNELS)
 
-    def unpack(tensor: Any) -> Any:
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
-        yield lambda: sum(kept.values())
-
-
-def _slots(pack: Pack) -> int:
-    return sum(b * length for b, length in pack.rectangles)
-
-
-def _weight(pack: Pack, config: PretrainConfig) -> float:
-    """About how many numbers a pack's activations are: some for each slot, and the attention of each pair."""
-    encoder = config.model.encoder
-    numbers = _slots(pack) * encoder.width * (10 + 4 * encoder.expansion) * encoder.blocks
-    if isinstance(encoder, TransformerConfig):
-        numbers += sum(b * length**2 for b, length in pack.rectangles) * encoder.heads * encoder.blocks
-    return numbers
-
-
-def _pair_bytes(pack: Pack, config: PretrainConfig) -> int:
-    """What backward makes of a block's attention: gradients of scores and of their bias."""
-    if not isinstance(config.model.encoder, TransformerConfig):
-        return 0
-    return 8 * config.model.encoder.heads * sum(b * length**2 for b, length in pack.rectangles)
-
-
-def _validation_bytes(config: PretrainConfig, V: int) -> int:
-    """Scores with their masks, and one block of the encoder for the histories that are encoded together."""
-    encoder = config.model.encoder
-    slots, pairs = BATCH_TOKENS, BATCH_TOKENS * min(config.windows.context, 200)
-    block = 4 * slots * round(encoder.width * (6 + 2 * encoder.expansion))
-    if isinstance(encoder, TransformerConfig):
-        block += pairs * (8 * encoder.heads + 8)
-    return block + 4 * min(max(SCORE_BYTES, 4 * V), 4 * 512 * V)
+    return (kernels(packs) - kernels(tried)) * KERNEL_BYTES if HAS_ONEDNN else 0

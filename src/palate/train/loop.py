@@ -21,9 +21,10 @@ from palate.errors import TrainingError, UnfinishedRunError
 from palate.model import SequenceModel
 from palate.runs import read_checkpoint, write_checkpoint
 from palate.tokens import Batch, Catalogue
+from palate.train.afterwards import Needs, of_new_items, of_sealing
 from palate.train.compute import Operations, measured_peak
 from palate.train.config import PretrainConfig
-from palate.train.estimate import Estimate, estimate, try_steps
+from palate.train.estimate import Estimate, estimate
 from palate.train.loader import made_ahead
 from palate.train.memory import keep_freed_memory
 from palate.train.optimizer import (
@@ -41,6 +42,7 @@ from palate.train.report import Reporter, Start, Step
 from palate.train.resident import peak_bytes
 from palate.train.softmax import SoftmaxChoice
 from palate.train.state import TrainingState, Validation
+from palate.train.trial import slots, try_out
 from palate.train.validate import Validator
 
 SMOOTHING = 0.95
@@ -154,25 +156,50 @@ class Trainer:
     def estimate(self, *, resident: int, log_bytes: int) -> Estimate:
         """What the whole training will take; tried out, so before `restore` and `run`. For the arguments see
         `palate.train.estimate.estimate`."""
-        packs, config = self._planner.epoch(0), self._config
+        packs, config, validator = self._planner.epoch(0), self._config, self._validator
         keep_freed_memory()  # as `run` does: it changes what a step takes
         self._learner.train()
 
         def step(number: int) -> None:
             self._learn(self._planner.batch(packs, number), number, config.optimizer.learning_rate)
 
-        trial = try_steps(step, packs.packs, self._learner.parameters(), self._optimizer)
+        trial = try_out(
+            config,
+            step,
+            None if validator is None else validator.seconds,
+            packs.packs,
+            self._learner.parameters(),
+            self._optimizer,
+        )
         [seconds] = self._processes.sum(trial.seconds_per_slot)
+        trial = trial._replace(seconds_per_slot=seconds / self._processes.world)
+        validation, targets = trial.validation_seconds or 0.0, self._planner.figures(packs).targets
+        new_items = sealing = Needs(0, 0.0)
+        if self._sampler is None:
+            new_items = of_new_items(
+                self._model,
+                self._catalogue,
+                slot_seconds=trial.seconds_per_slot * self._processes.world,
+                slots_of_target=sum(map(slots, packs.packs)) / max(targets, 1),
+                targets=targets,
+                validation_seconds=validation,
+            )
+        if validator is not None:
+            sealing = of_sealing(
+                items=len(self._catalogue.counts),
+                targets=validator.all_targets,
+                target_seconds=validation / max(validator.targets, 1),
+            )
         found = estimate(
             config,
             self._model,
-            self._catalogue,
             packs.packs,
-            trial._replace(seconds_per_slot=seconds / self._processes.world),
+            trial,
             resident=resident,
             log_bytes=log_bytes,
             state_bytes=4 * sum(parameter.numel() for parameter in self._model.parameters()),
-            validation_seconds=None if self._validator is None else self._validator.seconds(),
+            new_items=new_items,
+            sealing=sealing,
         )
         self.state.estimate = found
         return found

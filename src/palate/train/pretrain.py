@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -36,9 +38,9 @@ from palate.train.parallel import check_sampled, check_sharded
 from palate.train.plan import BatchPlanner
 from palate.train.processes import ALONE, Processes
 from palate.train.report import Reporter, TensorBoardReporter
-from palate.train.resident import resident_bytes
+from palate.train.resident import mapped_bytes, peak_bytes, resident_bytes
 from palate.train.softmax import SoftmaxChoice, choose_softmax
-from palate.train.state import TrainingState
+from palate.train.state import TrainingState, Whole
 from palate.train.validate import Validator
 from palate.words import IMPRESSIONS, ITEM_ID
 
@@ -93,15 +95,17 @@ def pretrain(
     optimizer = trainer.optimizer_tensors()
     hand_back_memory()
     # Every process does the same with whole batches: it is short, and all of them rank the validation targets.
-    new_items = None
+    new_items, began = None, time.monotonic()
     if training.softmax.sampler is None:  # a regression over items that are all scored in each of its steps
         new_items = fit_new_items(model, training.catalogue, training.planner, seed=config.seed)
     if new_items is not None and validation is not None:
         new_items = replace(new_items, trust=choose_trust(model, validation.validator.ndcg))
+    new_items_seconds = time.monotonic() - began
     hand_back_memory()
     if processes.writes:
         chosen = _as_chosen(config, model, training.softmax)
-        _seal(out, work, chosen, training.tokenizer, log, validation, model, optimizer, state, new_items)
+        fit = _Fit(new_items, new_items_seconds)
+        _seal(out, work, chosen, training.tokenizer, log, validation, model, optimizer, state, fit)
         shutil.rmtree(work)
     processes.wait()
     return Run.read(out)
@@ -118,6 +122,7 @@ def estimate_training(
     """What `pretrain` would take; the log is encoded for it beside ``out``, and all is gone again. Errors as there."""
     work = _beside(out, ".estimate")
     check_sharded(processes, sharded=sharded)
+    keep_freed_memory()
     log = WholeLog(data) if isinstance(data, Dataset) else data
     if processes.writes:
         shutil.rmtree(work, ignore_errors=True)  # what a killed estimate of other data may have left
@@ -152,7 +157,7 @@ class _Training:
     resident: int
     """Bytes in memory before the first step."""
     log_bytes: int
-    """Of the encoded log."""
+    """Of the encoded log, what is not yet in memory."""
 
     @classmethod
     def begin(
@@ -196,8 +201,10 @@ class _Training:
             processes=processes,
             sharded=sharded,
         )
-        log_bytes = sum(path.stat().st_size for path in (work / "tokens").iterdir())
         planner = BatchPlanner(material, tokenizer, config)
+        hand_back_memory()
+        log_bytes = sum(path.stat().st_size for path in (work / "tokens").iterdir())
+        log_bytes = max(log_bytes - mapped_bytes(work / "tokens"), 0)
         resident = resident_bytes()
         return cls(tokenizer, model, validation, trainer, catalogue, planner, softmax, resident, log_bytes)
 
@@ -278,6 +285,13 @@ def later_views(log: Log, tokenizer: Tokenizer) -> pl.DataFrame | None:
     return later_events(lambda: (dataset for dataset, _ in log.parts()), tokenizer)
 
 
+class _Fit(NamedTuple):
+    """The fit of new items."""
+
+    found: NewItems | None
+    seconds: float
+
+
 def _seal(
     out: Path,
     work: Path,
@@ -288,9 +302,10 @@ def _seal(
     model: SequenceModel,
     optimizer: Mapping[str, Tensor],
     state: TrainingState,
-    new_items: NewItems | None,
+    fit: _Fit,
 ) -> None:
     """Measure the validation part and write the run folder."""
+    began = time.monotonic()
     figures = None
     if validation is not None:
         figures = measure(
@@ -298,8 +313,7 @@ def _seal(
         )
     any_part, any_split = next(log.parts())
     metrics = {} if figures is None else figures.model_dump(mode="json")
-    metrics["new_items"] = None if new_items is None else asdict(new_items)
-    metrics["training"] = state.model_dump(mode="json", exclude={"config"})
+    metrics["new_items"] = None if fit.found is None else asdict(fit.found)
     shown: dict[str, str] = (
         {}
         if figures is None
@@ -329,6 +343,14 @@ def _seal(
         figures=shown,
         heads=[] if figures is None else _head_figures(figures),
     )
+    sealing_seconds = time.monotonic() - began
+    state.whole = Whole(
+        seconds=state.seconds + fit.seconds + sealing_seconds,
+        new_items_seconds=fit.seconds,
+        sealing_seconds=sealing_seconds,
+        peak_bytes=peak_bytes(),
+    )
+    metrics["training"] = state.model_dump(mode="json", exclude={"config"})
     logs = {f"tensorboard/{path.name}": path.read_bytes() for path in sorted((work / "tensorboard").iterdir())}
     write_run(
         out,

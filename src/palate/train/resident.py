@@ -29,3 +29,19 @@ def available_bytes() -> int | None:
     except OSError:
         return None
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), None)
+
+
+def mapped_bytes(folder: Path) -> int:
+    """How much of the files of a folder is in this process's memory; 0 where the system does not say."""
+    try:
+        lines = Path("/proc/self/smaps").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return 0
+    found, inside = 0, False
+    for line in lines:
+        name, *rest = line.split()
+        if not name.endswith(":"):
+            inside = f" {folder.resolve()}/" in line
+        elif inside and name == "Rss:":
+            found += int(rest[0]) * 1024
+    return found

@@ -101,7 +101,7 @@ class _Inverse(torch.autograd.Function):
         covariance = torch.diag(_noise(strengths, observations))
         for strength, kernel in zip(strengths.kernels.exp().tolist(), kernels, strict=True):
             covariance.add_(kernel, alpha=strength)
-        inverse = torch.linalg.inv(covariance)
+        inverse: Tensor = torch.linalg.inv(covariance)
         ctx.save_for_backward(logs, inverse, observations)
         ctx.kernels = kernels
         return inverse
@@ -149,7 +149,8 @@ def _residuals(inverse: Tensor, centred: Tensor, fold: Tensor) -> Tensor:
 def _rows(fold: Tensor) -> list[Tensor]:
     """Those of each fold that has any."""
     order = torch.argsort(fold, stable=True)
-    return list(order.split(torch.bincount(fold)[fold.unique()].tolist()))
+    sizes = torch.bincount(fold)
+    return list(torch.split(order, sizes[sizes > 0].tolist()))
 
 
 def _noise(strengths: Strengths, observations: Tensor) -> Tensor:

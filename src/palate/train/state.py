@@ -22,6 +22,18 @@ class Validation(BaseModel):
     """Seconds of training until then, validations included."""
 
 
+class Whole(BaseModel):
+    """What all of it came to, up to the run's files: as `Estimate` told it."""
+
+    seconds: float
+    """Training, fit of new items and sealing."""
+    new_items_seconds: float
+    sealing_seconds: float
+    """Until the files are written."""
+    peak_bytes: int
+    """The most resident memory that the last attempt's process had."""
+
+
 class TrainingState(BaseModel):
     """The position of a training."""
 
@@ -55,5 +67,7 @@ class TrainingState(BaseModel):
     """What was told before the last attempt; none where nobody asked."""
     peak_bytes: int | None = None
     """The most resident memory that the last attempt's process had until the end of training."""
+    whole: Whole | None = None
+    """With what came behind the training; none while that is under way."""
     finished: bool = False
     """Whether nothing is left to train."""

@@ -20,7 +20,9 @@ from palate.train.config import ValidationConfig
 from palate.train.processes import ALONE, Processes
 
 TRIED: Final = 512
-"""Targets that are ranked to see how long all will take."""
+"""Targets in a row that are ranked to see how long all will take, and what memory."""
+PLACES: Final = 3
+"""How often."""
 
 
 class Validator:
@@ -38,6 +40,8 @@ class Validator:
     ) -> None:
         """With several ``processes`` each ranks a share of the targets."""
         asked = queries(dataset, split, Part.VALIDATION)
+        self.all_targets = len(asked)
+        """Of the validation part."""
         if not len(asked):
             raise SplitError("the validation part has no target event", hint="change the split, or use --split none")
         if len(asked) > config.targets:
@@ -56,12 +60,21 @@ class Validator:
         values = np.concatenate(self._processes.gather(self._ranked(self._own, progress)))
         return float(values.mean())
 
+    @property
+    def targets(self) -> int:
+        """That a validation ranks, in this process."""
+        return len(self._own)
+
     def seconds(self) -> float:
         """About how long `ndcg` takes: some of the targets are ranked, and timed."""
-        some = self._own[: 2 * TRIED][-TRIED:]
-        started = time.perf_counter()
-        self._ranked(some, None)
-        seconds = (time.perf_counter() - started) * len(self._own) / max(len(some), 1)
+        ranked, started = 0, time.perf_counter()
+        for place in range(PLACES):
+            middle = len(self._own) * (2 * place + 1) // (2 * PLACES)
+            begin = max(middle - TRIED // 2, len(self._own) * place // PLACES)
+            some = self._own[begin : min(begin + TRIED, len(self._own) * (place + 1) // PLACES)]
+            self._ranked(some, None)
+            ranked += len(some)
+        seconds = (time.perf_counter() - started) * len(self._own) / max(ranked, 1)
         return self._processes.sum(seconds)[0] / self._processes.world
 
     def _ranked(self, asked: pl.DataFrame, progress: Progress | None) -> NDArray[np.float64]:

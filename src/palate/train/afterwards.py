@@ -1,0 +1,83 @@
+"""What comes behind the training, the fit of new items and the sealing: how many bytes and seconds.
+
+Bytes follow from shapes, by factors that were measured. Seconds follow from those of a training step and of a
+validation, which were tried, and from those of a small inverse, which is tried here.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final, NamedTuple
+
+import torch
+
+from palate.evaluate.evaluation import EvaluationConfig
+from palate.model import SequenceModel
+from palate.tokens import Catalogue
+from palate.train.new_items import ANCHORS, CHOOSING, STATES, STEPS, TARGETS
+
+REGRESSIONS: Final = 3
+SEARCHES: Final = 45
+"""Inverses until the strengths of a regression are found."""
+FORWARD: Final = 0.3
+"""What a slot costs in calibrating, and one that says how states vary, of what it costs in a training step."""
+TRUSTS: Final = 3
+"""Validations until it is known how far ids are trusted: two to five."""
+TABLE_BYTES: Final = 200
+"""Of a recommendation while tables of them are measured."""
+TABLE_SECONDS: Final = 0.6e-6
+"""Of a recommendation in its measuring."""
+SEALING: Final = 2.2
+"""Validations that sealing comes to, a target: longer lists, and the heads of intents."""
+_TRIED: Final = 512
+"""Rows of the inverse that is tried."""
+
+
+class Needs(NamedTuple):
+    """Beside what is held all the time."""
+
+    bytes: int
+    seconds: float
+
+
+def of_new_items(
+    model: SequenceModel,
+    catalogue: Catalogue,
+    *,
+    slot_seconds: float,
+    slots_of_target: float,
+    targets: int,
+    validation_seconds: float,
+) -> Needs:
+    """What the fit takes; nothing where there is none. ``targets`` are those of an epoch."""
+    inferred = model.tower.inferred
+    if inferred is None:
+        return Needs(0, 0.0)
+    anchors, columns, width = min(len(catalogue.counts), ANCHORS), len(inferred.specs), inferred.width
+    few, states = min(anchors, CHOOSING), min(STATES, targets)
+    held = 8 * few**2 * columns + states * (8 * 3 * width + 400 * slots_of_target)
+    largest = max(8 * few**2 * 6, 8 * anchors**2 * 4)
+    inverse = _inverse_seconds()
+    # Each inverse of the search has a gradient, twice as dear; then one of all anchors.
+    regression = SEARCHES * 3 * inverse * (few / _TRIED) ** 3 + inverse * (anchors / _TRIED) ** 3
+    calibrated = STEPS * min(TARGETS, targets // 10)
+    seconds = REGRESSIONS * regression + FORWARD * slot_seconds * slots_of_target * (calibrated + states)
+    trusts = TRUSTS if model.tower.config.gate == "training" else 0
+    return Needs(round(held + largest), seconds + trusts * validation_seconds)
+
+
+def of_sealing(*, items: int, targets: int, target_seconds: float) -> Needs:
+    """What the last ranking of all ``targets`` of the validation part takes; ``target_seconds`` are a validation's."""
+    rows = targets * min(max(EvaluationConfig().cutoffs), items)
+    return Needs(TABLE_BYTES * rows, SEALING * targets * target_seconds + TABLE_SECONDS * rows)
+
+
+def _inverse_seconds() -> float:
+    """The better of two, and of a warm-up."""
+    matrix = torch.eye(_TRIED, dtype=torch.float64) + 0.1 * torch.rand(_TRIED, _TRIED, dtype=torch.float64) / _TRIED
+    best = float("inf")
+    for _ in range(3):
+        started = time.perf_counter()
+        torch.linalg.inv(matrix)
+        best = min(best, time.perf_counter() - started)
+    return best
