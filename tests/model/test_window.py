@@ -114,6 +114,25 @@ def test_fast_and_plain_agree(span: Span, first: list[int], extra: int, seed: in
 
 
 @settings(max_examples=60, deadline=None)
+@given(span=spans, sequences=st.lists(st.tuples(st.integers(0, 20), st.integers(0, 40)), min_size=1, max_size=3))
+def test_what_is_seen_is_counted(span: Span, sequences: list[tuple[int, int]]) -> None:
+    pairs = pooled = joined = 0
+    for first, length in sequences:
+        ahead = first % span.block
+        blocks = [place // span.block for place in range(ahead, ahead + length)]
+        for row, block in enumerate(blocks):
+            pairs += sum(block - other <= span.back for other in blocks[: row + 1]) + span.summaries(block) * span.rank
+        if blocks:
+            pooled += sum(block < span.exact(blocks[-1]) for block in blocks)
+            joined += sum(range(span.summarised(blocks[-1]) + 1))
+        assert span.computed(length) >= sum(
+            sum(0 <= block - other <= span.back for other in blocks) for block in blocks
+        )
+    found = span.seen(*(torch.tensor(each) for each in zip(*sequences, strict=True)))
+    assert found == (pairs, pooled, joined)
+
+
+@settings(max_examples=60, deadline=None)
 @given(span=spans, first=st.integers(0, 20), extra=st.integers(1, 40))
 def test_every_earlier_row_is_seen_exactly_once(span: Span, first: int, extra: int) -> None:
     """Where all rows are alike, each gets the same attention, whether it is seen itself or stood for."""

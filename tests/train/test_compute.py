@@ -9,6 +9,10 @@ from palate.baselines.sasrec import sasrec_recipe
 from palate.data import split
 from palate.model import ModelConfig, SequenceModel, TowerConfig, TransformerConfig
 from palate.model import product as products
+from palate.model.bias import PositionBias
+from palate.model.grid import Grid, Span, grid_view
+from palate.model.summary import Summaries
+from palate.model.window import windowed_attention
 from palate.tokens import Batch, PackConfig, Tokenizer, WindowConfig, training_catalogue
 from palate.train import PretrainConfig, new_model
 from palate.train.compute import Operations, measured_peak
@@ -66,6 +70,38 @@ def test_operations_are_those_that_torch_counts(
     operations = Operations(model)
     counted -= operations.of_row * int((~real).sum())
     assert least * counted <= operations.of(batch) <= counted
+
+
+def test_windows_cost_what_torch_counts() -> None:
+    """Exactly, but for later rows of a row's own block and for later blocks, which are computed and not owed."""
+    span, b, heads, width = Span(block=4, back=2, own=2, rank=3), 2, 2, 8
+    rows = 9 * span.block
+    moments = torch.arange(rows).repeat(b, 1)
+    view = grid_view(span, torch.zeros(b, dtype=torch.int64), moments, moments, None)
+    assert isinstance(view, Grid)
+    query, key, value = (torch.randn(b, heads, rows, width, requires_grad=True) for _ in range(3))
+    summaries = Summaries(span, heads=heads, head_width=width)
+    with FlopCounterMode(display=False) as counted:
+        found = windowed_attention(query, key, value, view, PositionBias(heads, span.rows), None, summaries)
+        found.sum().backward()
+    seen = span.seen(torch.zeros(b, dtype=torch.int64), torch.full((b,), rows))
+    computed = seen.pairs + b * rows * (span.block - 1) // 2
+    assert computed == b * span.computed(rows - span.block + 1)
+    joined = b * span.summarised(8) ** 2
+    assert joined > seen.joined > 0
+    uncounted = 2 * computed  # products that are added in place
+    expected = 12 * computed + span.rank * (18 * seen.pooled + 12 * joined)
+    assert counted.get_total_flops() == heads * width * (expected - uncounted)
+
+
+def test_a_window_that_reaches_everything_costs_what_dense_attention_does() -> None:
+    def operations(**changes: int) -> float:
+        encoder = TransformerConfig(width=16, **changes)
+        given = PLAIN.model_copy(update={"model": PLAIN.model.model_copy(update={"encoder": encoder})})
+        model, batches, _ = made(given)
+        return sum(map(Operations(model).of, batches))
+
+    assert operations(window=12, block=6) == operations() != operations(window=2, block=1)
 
 
 def test_padding_is_nobody() -> None:

@@ -1,6 +1,8 @@
 """If these fail, a training is promised that does not fit, or telling the price changes what is trained."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from tests.tokens.worlds import world
 
 from palate.errors import ConfigError, UnfinishedRunError
 from palate.tokens import Tokenizer
-from palate.train import PretrainConfig, estimate_training, pretrain
+from palate.train import PretrainConfig, pretrain
 from palate.train.loop import Trainer
 
 
@@ -39,24 +41,44 @@ def test_trial_steps_are_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_what_happened_stands_beside_what_was_told(tmp_path: Path) -> None:
     run = pretrain(world(4), tmp_path / "run", config())
     training = json.loads((run.folder / "metrics.json").read_text())["training"]
-    told = training["estimate"]
-    assert 0.5 < told["peak_bytes"] / training["peak_bytes"] < 2
-    assert told["seconds"] > 0
-    assert told["validation_seconds"] > 0
+    told, whole = training["estimate"], training["whole"]
+    assert 0.5 < told["peak_bytes"] / whole["peak_bytes"] < 2
+    assert whole["peak_bytes"] >= training["peak_bytes"]
+    parts = training["seconds"] + whole["new_items_seconds"] + whole["sealing_seconds"]
+    assert whole["seconds"] == pytest.approx(parts)
+    parts = told["training_seconds"] + told["new_items_seconds"] + told["sealing_seconds"]
+    assert told["seconds"] == pytest.approx(parts)
+    assert min(told["validation_seconds"], told["new_items_seconds"], told["sealing_seconds"]) > 0
     assert all(size >= 0 for size in told["memory"].values())
     assert told["peak_bytes"] >= told["memory"]["in use before"]
 
 
+TOLD = """
+import sys
+from pathlib import Path
+from tests.tokens.worlds import world
+from tests.train.test_estimate import config
+from palate.train import estimate_training
+changes = eval(sys.argv[1])
+print(estimate_training(world(4), Path(sys.argv[2]), config(**changes)).model_dump_json())
+"""
+
+
+def told(tmp_path: Path, **changes: object) -> dict[str, int]:
+    """In a process of its own: what is held already need not be asked for."""
+    command = [sys.executable, "-c", TOLD, repr(changes), str(tmp_path / "run")]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    memory: dict[str, int] = json.loads(said)["memory"]
+    return memory
+
+
 def test_larger_batches_and_weights_are_told_to_take_more(tmp_path: Path) -> None:
-    dataset = world(4)
-    few = estimate_training(dataset, tmp_path / "run", config()).memory
-    many = estimate_training(dataset, tmp_path / "run", config(packing={"batch_tokens": 256})).memory
-    wide = {"encoder": {"kind": "transformer", "width": 64}}
-    wider = estimate_training(dataset, tmp_path / "run", config(model=wide)).memory
-    assert many["step: activations"] > 1.5 * few["step: activations"]
-    assert many["optimizer"] == few["optimizer"]
-    assert wider["optimizer"] > 4 * few["optimizer"]
-    assert wider["step: activations"] > 1.5 * few["step: activations"]
+    few = told(tmp_path)
+    many = told(tmp_path, packing={"batch_tokens": 4096}, windows={"context": 200})
+    wider = told(tmp_path, model={"encoder": {"kind": "transformer", "width": 256}})
+    assert many["a step or a validation"] > few["a step or a validation"]
+    assert many["optimizer"] >= few["optimizer"]
+    assert wider["optimizer"] > 16 * few["optimizer"]
     assert not list(tmp_path.iterdir()), "nothing is left behind"
 
 

@@ -6,6 +6,7 @@ validation, which were tried, and from those of a small inverse, which is tried 
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Final, NamedTuple
 
@@ -17,9 +18,9 @@ from palate.tokens import Catalogue
 from palate.train.new_items import ANCHORS, CHOOSING, STATES, STEPS, TARGETS
 
 REGRESSIONS: Final = 3
-SEARCHES: Final = 45
-"""Inverses until the strengths of a regression are found."""
-FORWARD: Final = 0.3
+SEARCHES: Final = 16
+"""Inverses until the strengths of a regression are found; the gradient of each takes as long again."""
+FORWARD: Final = 0.35
 """What a slot costs in calibrating, and one that says how states vary, of what it costs in a training step."""
 TRUSTS: Final = 3
 """Validations until it is known how far ids are trusted: two to five."""
@@ -29,8 +30,18 @@ TABLE_SECONDS: Final = 0.6e-6
 """Of a recommendation in its measuring."""
 SEALING: Final = 2.2
 """Validations that sealing comes to, a target: longer lists, and the heads of intents."""
-_TRIED: Final = 512
-"""Rows of the inverse that is tried."""
+
+
+class Epoch(NamedTuple):
+    """What the fit learns from."""
+
+    targets: int
+    batches: int
+    slots: int
+
+    def slots_of(self, targets: int) -> float:
+        """Of whole batches that hold so many targets."""
+        return math.ceil(targets * self.batches / max(self.targets, 1)) * self.slots / self.batches
 
 
 class Needs(NamedTuple):
@@ -44,24 +55,22 @@ def of_new_items(
     model: SequenceModel,
     catalogue: Catalogue,
     *,
+    epoch: Epoch,
     slot_seconds: float,
-    slots_of_target: float,
-    targets: int,
     validation_seconds: float,
 ) -> Needs:
-    """What the fit takes; nothing where there is none. ``targets`` are those of an epoch."""
+    """What the fit takes; nothing where there is none."""
     inferred = model.tower.inferred
     if inferred is None:
         return Needs(0, 0.0)
     anchors, columns, width = min(len(catalogue.counts), ANCHORS), len(inferred.specs), inferred.width
-    few, states = min(anchors, CHOOSING), min(STATES, targets)
-    held = 8 * few**2 * columns + states * (8 * 3 * width + 400 * slots_of_target)
+    few, states = min(anchors, CHOOSING), min(STATES, epoch.targets)
+    held = 8 * few**2 * columns + states * 8 * 3 * width + 400 * epoch.slots_of(states)
     largest = max(8 * few**2 * 6, 8 * anchors**2 * 4)
-    inverse = _inverse_seconds()
-    # Each inverse of the search has a gradient, twice as dear; then one of all anchors.
-    regression = SEARCHES * 3 * inverse * (few / _TRIED) ** 3 + inverse * (anchors / _TRIED) ** 3
-    calibrated = STEPS * min(TARGETS, targets // 10)
-    seconds = REGRESSIONS * regression + FORWARD * slot_seconds * slots_of_target * (calibrated + states)
+    inverse = _inverse_seconds(few)
+    regressions = REGRESSIONS * inverse * (2 * SEARCHES + (anchors / few) ** 3)
+    calibrated = STEPS * epoch.slots_of(min(TARGETS, epoch.targets // 10))
+    seconds = regressions + FORWARD * slot_seconds * (calibrated + epoch.slots_of(states))
     trusts = TRUSTS if model.tower.config.gate == "training" else 0
     return Needs(round(held + largest), seconds + trusts * validation_seconds)
 
@@ -72,11 +81,11 @@ def of_sealing(*, items: int, targets: int, target_seconds: float) -> Needs:
     return Needs(TABLE_BYTES * rows, SEALING * targets * target_seconds + TABLE_SECONDS * rows)
 
 
-def _inverse_seconds() -> float:
-    """The better of two, and of a warm-up."""
-    matrix = torch.eye(_TRIED, dtype=torch.float64) + 0.1 * torch.rand(_TRIED, _TRIED, dtype=torch.float64) / _TRIED
+def _inverse_seconds(rows: int) -> float:
+    """The better of two."""
+    matrix = torch.eye(rows, dtype=torch.float64) + 0.1 * torch.rand(rows, rows, dtype=torch.float64) / rows
     best = float("inf")
-    for _ in range(3):
+    for _ in range(2):
         started = time.perf_counter()
         torch.linalg.inv(matrix)
         best = min(best, time.perf_counter() - started)

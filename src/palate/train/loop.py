@@ -21,7 +21,7 @@ from palate.errors import TrainingError, UnfinishedRunError
 from palate.model import SequenceModel
 from palate.runs import read_checkpoint, write_checkpoint
 from palate.tokens import Batch, Catalogue
-from palate.train.afterwards import Needs, of_new_items, of_sealing
+from palate.train.afterwards import Epoch, Needs, of_new_items, of_sealing
 from palate.train.compute import Operations, measured_peak
 from palate.train.config import PretrainConfig
 from palate.train.estimate import Estimate, estimate
@@ -179,9 +179,8 @@ class Trainer:
             new_items = of_new_items(
                 self._model,
                 self._catalogue,
+                epoch=Epoch(targets, len(packs.packs), sum(map(slots, packs.packs))),
                 slot_seconds=trial.seconds_per_slot * self._processes.world,
-                slots_of_target=sum(map(slots, packs.packs)) / max(targets, 1),
-                targets=targets,
                 validation_seconds=validation,
             )
         if validator is not None:
