@@ -25,7 +25,7 @@ from palate.tokens import PackConfig, WindowConfig
 from palate.train import PretrainConfig, ValidationConfig, pretrain
 from palate.train.plan import Figures
 from palate.train.report import Start, Step
-from palate.train.state import TrainingState, Validation
+from palate.train.state import TrainingState, Validation, Whole
 
 
 class Notes:
@@ -55,6 +55,12 @@ class Notes:
         """Nothing to note."""
 
     def finish(self, state: TrainingState) -> None:
+        """Nothing to note."""
+
+    def stage(self, what: str) -> None:
+        """Nothing to note."""
+
+    def sealed(self, whole: Whole) -> None:
         """Nothing to note."""
 
 

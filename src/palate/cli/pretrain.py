@@ -66,7 +66,7 @@ def pretrain_command(
     if as_json:
         typer.echo(json.dumps({"run": str(run.folder), **metrics}))
         return
-    seconds = duration(metrics["training"]["seconds"])
+    seconds = duration(metrics["training"]["whole"]["seconds"])
     best = metrics["training"]["best"]
     figures = "" if best is None else f"; validation NDCG@{settings.validation.k} {best['value']:.4f}"
     typer.echo(f"{run.folder}: sealed after {seconds}{figures}")

@@ -9,9 +9,9 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from palate.train.estimate import Estimate
+from palate.train.estimate import RESIDENT, STAGES, Estimate
 from palate.train.report import Start, Step
-from palate.train.state import TrainingState, Validation
+from palate.train.state import TrainingState, Validation, Whole
 
 _EVERY = 5
 
@@ -35,23 +35,15 @@ class TerminalReporter:
 
     def start(self, start: Start) -> None:
         """Say what is about to happen."""
-        figures = start.figures
-        self._epochs = start.epochs
+        self._epochs, self._estimate = start.epochs, start.estimate
         self._line(
-            f"training {start.parameters:,} parameters on {figures.targets:,} targets in {figures.windows:,} windows, "
-            f"{figures.batches:,} batches an epoch"
+            f"a model of {start.parameters:,} parameters learns from {start.figures.targets:,} targets, "
+            f"up to {start.epochs} times"
         )
-        self._line(
-            f"padding {figures.padding:.1%} of the slots, {figures.masked_pairs:.1%} of attention; "
-            f"{start.bytes_of_state / 2**20:,.0f} MiB of weights and optimizer state; "
-            f"machine peak {start.peak / 1e9:,.0f} GFLOP/s"
-        )
-        self._line(f"softmax {start.softmax}")
         if start.processes > 1:
             self._line(f"{start.processes} processes share each batch")
         if start.estimate is not None:
-            self._estimate = start.estimate
-            for line in estimate_lines(start.estimate):
+            for line in needed_lines(start.estimate):
                 self._line(line)
         if start.resumed_at:
             self._line(f"resumed after step {start.resumed_at:,}")
@@ -86,13 +78,17 @@ class TerminalReporter:
         self._progress.stop()
         if state.epoch < self._epochs:
             self._line(f"stopped early: no better validation in the last {state.since_best}")
-        self._line(f"trained on {state.targets:,} targets in {duration(state.seconds)}")
-        if self._estimate is not None and state.peak_bytes is not None:
-            some = f" for all {self._epochs} epochs" if state.epoch < self._epochs else ""
-            self._line(
-                f"peak memory {size(state.peak_bytes)}, estimated {size(self._estimate.peak_bytes)}; "
-                f"{duration(state.seconds)}, estimated {duration(self._estimate.seconds)}{some}"
-            )
+
+    def stage(self, what: str) -> None:
+        """Say what is under way."""
+        self._line(f"{what} …")
+
+    def sealed(self, whole: Whole) -> None:
+        """What all of it took, and what was told."""
+        told = ""
+        if self._estimate is not None:
+            told = f" (told: {size(self._estimate.peak_bytes)}, at most {duration(self._estimate.seconds)})"
+        self._line(f"took {size(whole.peak_bytes)} of memory and {duration(whole.seconds)}{told}")
 
     def __enter__(self) -> Self:
         return self
@@ -136,18 +132,36 @@ class RankingProgress:
         self._progress.stop()
 
 
-def estimate_lines(estimate: Estimate) -> list[str]:
-    """What a training is going to take, in words."""
-    parts = ", ".join(f"{name} {size(held)}" for name, held in estimate.memory.items() if held >= 1 << 20)
-    lines = [f"estimated: {size(estimate.peak_bytes)} at most ({parts})"]
-    if estimate.available_bytes is not None and estimate.missing_bytes > 0:
+def needed_lines(estimate: Estimate) -> list[str]:
+    """What a training is going to take, for who wants to begin."""
+    free = ""
+    if estimate.available_bytes is not None:
+        free = f" ({size(estimate.memory[RESIDENT] + estimate.available_bytes)} are free)"
+    lines = [f"needs about {size(estimate.peak_bytes)} of memory{free} and at most {duration(estimate.seconds)}"]
+    if estimate.missing_bytes > 0:
         lines.append(
-            f"warning: the machine has {size(estimate.available_bytes)} left, {size(estimate.missing_bytes)} too few; "
-            "smaller packing.batch_tokens, windows.context or model.encoder.width take less"
+            f"warning: that is {size(estimate.missing_bytes)} too much; smaller packing.batch_tokens, windows.context "
+            "or model.encoder.width take less"
         )
+    return lines
+
+
+def estimate_lines(estimate: Estimate) -> list[str]:
+    """The same in all its parts."""
+    large = {name: size(held) for name, held in estimate.memory.items() if held >= 1 << 20}
+    held = ", ".join(f"{name} {held}" for name, held in large.items() if name not in STAGES)
+    stages = ", ".join(f"{name} {held}" for name, held in large.items() if name in STAGES)
+    lines = [*needed_lines(estimate), f"held all the time: {held}"]
+    if stages:
+        lines.append(f"beside it, one after the other: {stages}")
+    times = {
+        "training": estimate.training_seconds,
+        "fit of new items": estimate.new_items_seconds,
+        "sealing": estimate.sealing_seconds,
+    }
+    each = ", ".join(f"{name} {duration(seconds)}" for name, seconds in times.items() if seconds)
     validation = f", a validation {duration(estimate.validation_seconds)}" if estimate.validation_seconds else ""
-    step = f"a step {1000 * estimate.step_seconds:,.0f} ms"
-    lines.append(f"estimated: {duration(estimate.seconds)} ({step}{validation}), unless it stops early")
+    lines.append(f"{each}; a step {1000 * estimate.step_seconds:,.0f} ms{validation}; training may stop early")
     return lines
 
 

@@ -305,9 +305,13 @@ class Trainer:
 
     def _tell_start(self, plan: EpochPlan, peak: float) -> None:
         parameters = sum(parameter.numel() for parameter in self._model.parameters())
+        figures = self._planner.figures(plan)
+        if not self.state.figures:
+            self.state.figures = {name: float(value) for name, value in figures._asdict().items()}
+        self.state.machine_peak = peak
         start = Start(
             parameters=parameters,
-            figures=self._planner.figures(plan),
+            figures=figures,
             epochs=self._config.epochs,
             resumed_at=self.state.step,
             bytes_of_state=4 * 5 * parameters,

@@ -97,6 +97,9 @@ def pretrain(
     # Every process does the same with whole batches: it is short, and all of them rank the validation targets.
     new_items, began = None, time.monotonic()
     if training.softmax.sampler is None:  # a regression over items that are all scored in each of its steps
+        if model.tower.inferred is not None:
+            for reporter in reporters:
+                reporter.stage("learning what new items are like")
         new_items = fit_new_items(model, training.catalogue, training.planner, seed=config.seed)
     if new_items is not None and validation is not None:
         new_items = replace(new_items, trust=choose_trust(model, validation.validator.ndcg))
@@ -104,9 +107,14 @@ def pretrain(
     hand_back_memory()
     if processes.writes:
         chosen = _as_chosen(config, model, training.softmax)
+        for reporter in reporters:
+            reporter.stage("measuring and sealing")
         fit = _Fit(new_items, new_items_seconds)
         _seal(out, work, chosen, training.tokenizer, log, validation, model, optimizer, state, fit)
         shutil.rmtree(work)
+        if state.whole is not None:
+            for reporter in reporters:
+                reporter.sealed(state.whole)
     processes.wait()
     return Run.read(out)
 
@@ -323,12 +331,20 @@ def _seal(
             if name in figures.metrics
         }
     )
+    sealing_seconds = time.monotonic() - began
+    state.whole = whole = Whole(
+        seconds=state.seconds + fit.seconds + sealing_seconds,
+        new_items_seconds=fit.seconds,
+        sealing_seconds=sealing_seconds,
+        peak_bytes=peak_bytes(),
+    )
     facts = {
         "events": f"{log.events:,}",
         "members": f"{log.members:,}",
         "training targets seen": f"{state.targets:,} in {state.step:,} steps, {state.epoch} epochs",
-        "time": f"{state.seconds:,.0f} s on {torch.get_num_threads()} threads",
+        "time": f"{whole.seconds:,.0f} s on {torch.get_num_threads()} threads",
         "softmax": state.softmax,
+        "memory": f"{whole.peak_bytes / 2**30:.2f} GiB at most",
         "split": any_split.rule.kind,
         "seed": str(config.seed),
     }
@@ -342,13 +358,6 @@ def _seal(
         facts=facts,
         figures=shown,
         heads=[] if figures is None else _head_figures(figures),
-    )
-    sealing_seconds = time.monotonic() - began
-    state.whole = Whole(
-        seconds=state.seconds + fit.seconds + sealing_seconds,
-        new_items_seconds=fit.seconds,
-        sealing_seconds=sealing_seconds,
-        peak_bytes=peak_bytes(),
     )
     metrics["training"] = state.model_dump(mode="json", exclude={"config"})
     logs = {f"tensorboard/{path.name}": path.read_bytes() for path in sorted((work / "tensorboard").iterdir())}

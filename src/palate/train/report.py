@@ -9,7 +9,7 @@ from tensorboardX import SummaryWriter
 
 from palate.train.estimate import Estimate
 from palate.train.plan import Figures
-from palate.train.state import TrainingState, Validation
+from palate.train.state import TrainingState, Validation, Whole
 
 
 class Start(NamedTuple):
@@ -67,6 +67,12 @@ class Reporter(Protocol):
     def finish(self, state: TrainingState) -> None:
         """After the last step."""
 
+    def stage(self, what: str) -> None:
+        """Before what comes behind the training, and takes a while."""
+
+    def sealed(self, whole: Whole) -> None:
+        """At the very end."""
+
 
 class TensorBoardReporter:
     """Writes what TensorBoard shows: loss, learning rate, speed; NDCG on validation."""
@@ -105,3 +111,9 @@ class TensorBoardReporter:
         """Close the log."""
         if self._writer is not None:
             self._writer.close()
+
+    def stage(self, what: str) -> None:
+        """Nothing to log."""
+
+    def sealed(self, whole: Whole) -> None:
+        """Nothing to log."""

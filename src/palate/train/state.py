@@ -43,6 +43,10 @@ class TrainingState(BaseModel):
     """The configuration as YAML: a training goes on only with the same."""
     softmax: str = ""
     """Which softmax is descended, and why."""
+    figures: dict[str, float] = {}
+    """What the first epoch holds: see `palate.train.plan.Figures`."""
+    machine_peak: float = 0.0
+    """Operations a second of matrix products that the machine showed before the last attempt."""
     epoch: int = 0
     """Epochs done."""
     batch: int = 0
