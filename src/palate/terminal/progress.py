@@ -36,9 +36,9 @@ class TerminalReporter:
     def start(self, start: Start) -> None:
         """Say what is about to happen."""
         self._epochs, self._estimate = start.epochs, start.estimate
+        often = "once" if start.epochs == 1 else f"up to {start.epochs} times"
         self._line(
-            f"a model of {start.parameters:,} parameters learns from {start.figures.targets:,} targets, "
-            f"up to {start.epochs} times"
+            f"a model of {start.parameters:,} parameters learns from {start.figures.targets:,} targets, {often} each"
         )
         if start.processes > 1:
             self._line(f"{start.processes} processes share each batch")
