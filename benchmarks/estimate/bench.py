@@ -58,6 +58,8 @@ def few(folder: Path) -> Path:
     dataset.events[:stop].write_parquet(folder / "events.parquet")
     if dataset.items is not None:
         dataset.items.write_parquet(folder / "items.parquet")
+    if dataset.users is not None:
+        dataset.users.write_parquet(folder / "users.parquet")
     dataset.schema.write(folder / "schema.yaml")
     return folder
 
