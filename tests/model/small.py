@@ -19,9 +19,9 @@ SPECS = (
 )
 
 
-def age_code(launch: int, views: int, recent: int) -> int:
+def age_code(launch: int, views: int, demand: int) -> int:
     """The code of buckets."""
-    return (launch * AGE_SHAPE[1] + views) * AGE_SHAPE[2] + recent
+    return (launch * AGE_SHAPE[1] + views) * AGE_SHAPE[2] + demand
 
 
 def catalogue(seed: int = 0) -> Catalogue:
@@ -37,7 +37,7 @@ def catalogue(seed: int = 0) -> Catalogue:
     vectors = torch.randn(ITEMS, 3, generator=draw)
     vectors[-1] = 0
     ages = age_code(0, 0, 0) + integers(0, 11, 3, ITEMS) * AGE_SHAPE[1] * AGE_SHAPE[2]
-    ages = ages + integers(1, 18, 3, ITEMS) * AGE_SHAPE[2] + integers(1, 32, 3, ITEMS)
+    ages = ages + integers(1, 18, 3, ITEMS) * AGE_SHAPE[2] + integers(1, 128, 3, ITEMS)
     launch = integers(0, 400, ITEMS) * DAY
     launch[-1] = torch.iinfo(torch.int64).min
     return Catalogue(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from tests.tokens.worlds import everything, world
@@ -20,7 +21,7 @@ from palate.model.ahead import Later
 from palate.model.loss import Choices, reference_softmax_loss
 from palate.runs import network
 from palate.tokens import Batch, Catalogue, Tokenizer, training_catalogue
-from palate.tokens.ages import recent_bucket
+from palate.tokens.ages import DEMAND_BUCKETS, demand_bucket
 from palate.tokens.rewards import Rewards
 from palate.train import PretrainConfig
 from palate.train.material import Material, Teaching
@@ -229,13 +230,15 @@ def test_popularity_is_where_training_starts() -> None:
         share = (known.counts.double() + 1).log()
         if has_time:
             torch.testing.assert_close(bias, ((share - share.mean()) / 2).float())
-            for table, part in ((model.tower.age_bias, 0.5), (model.tower.new_age_bias, 1.0)):
+            tower = model.tower
+            for table, part in ((tower.age_bias, 0.5), (tower.new_age_bias, 1.0)):
                 assert table is not None
-                assert table.recent is not None
-                assert (table.recent.diff() > 0).all()
-                counts = torch.tensor([0.0, 1, 2, 8, 32])
-                start = table.recent.detach()[torch.from_numpy(recent_bucket(counts.long().numpy()))]
-                torch.testing.assert_close(start, part * (counts + 0.5).log())
+                start = table().detach()[:DEMAND_BUCKETS]
+                assert (start.diff() > 0).all()
+                assert start[0] == pytest.approx(part * np.log(0.25))
+                for log in (-3.0, 0.0, 5.0, 20.0):  # the lower edge of a bucket, whose middle counts
+                    found = start[int(demand_bucket(np.array(log)))]
+                    assert found == pytest.approx(part * np.log(2 ** (log + 0.125) + 0.25), abs=1e-5)
             continue
         torch.testing.assert_close(bias.mean(), torch.tensor(0.0), atol=1e-5, rtol=0)
         torch.testing.assert_close(bias, (share - share.mean()).float())

@@ -87,7 +87,7 @@ def test_reserved_indices_are_themselves() -> None:
 @GATES
 @pytest.mark.parametrize("seed", range(3))
 def test_the_same_items_are_new_as_input_and_as_output(seed: int, gate: str) -> None:
-    """Some of them with no event yet and no recent one; those that are not new are as they are."""
+    """Some of them with no event yet and no demand; those that are not new are as they are."""
     made, known = tower(gate=gate, id_dropout=0.5, metadata_dropout=0.0).train(), catalogue()
     torch.manual_seed(seed)
     tables = made(known)
@@ -108,10 +108,8 @@ def test_the_same_items_are_new_as_input_and_as_output(seed: int, gate: str) -> 
     assert made.new_age_bias is not None
     assert made.new_age_bias.launch is not None
     assert made.new_age_bias.views is not None
-    assert made.new_age_bias.recent is not None
     codes = known.ages.long()
-    launch = made.new_age_bias.launch[codes // (AGE_SHAPE[1] * AGE_SHAPE[2])]
-    unseen = launch + made.new_age_bias.views[0] + made.new_age_bias.recent[0]
+    unseen = made.new_age_bias()[codes - codes % (AGE_SHAPE[1] * AGE_SHAPE[2])]
     torch.testing.assert_close(out.bias[:, tables.unseen], unseen[:, tables.unseen])
     in_demand = dropped & ~tables.unseen
     torch.testing.assert_close(out.bias[:, in_demand], made.new_age_bias()[codes][:, in_demand])
@@ -163,9 +161,9 @@ def test_no_item_is_new_outside_training_or_without_metadata() -> None:
 @pytest.mark.parametrize(
     ("code", "gate_moves", "bias_moves"),
     [((3, 5, 9), True, True), ((4, 4, 9), True, True), ((3, 4, 10), False, True), ((3, 4, 9), False, False)],
-    ids=["views", "launch", "recent", "nothing"],
+    ids=["views", "launch", "demand", "nothing"],
 )
-def test_a_view_or_a_launch_moves_the_gate_and_recent_events_do_not(
+def test_a_view_or_a_launch_moves_the_gate_and_demand_does_not(
     code: tuple[int, int, int], gate_moves: bool, bias_moves: bool
 ) -> None:
     """Of this item, and of no other."""
@@ -304,16 +302,24 @@ def test_the_trunk_reads_all_columns(items: int) -> None:
 
 
 def test_the_age_code_is_read_as_it_is_written() -> None:
-    table = AgeTable(launch=True, views=True, recent=True)
+    table = AgeTable(launch=True, views=True, demand=True)
     for parameter in table.parameters():
         torch.nn.init.normal_(parameter)
     assert table.launch is not None
     assert table.views is not None
-    assert table.recent is not None
+    assert table.demand is not None
+    assert table.slope is not None
     total = table()
-    for launch, views, recent in ((0, 0, 0), (11, 17, 31), (3, 4, 5), (0, 17, 1)):
-        expected = table.launch[launch] + table.views[views] + table.recent[recent]
-        torch.testing.assert_close(total[age_code(launch, views, recent)], expected)
+    # Buckets of demand: none; the first, an eighth of an octave above 2^-8; that above 2^0; and the last.
+    for demand, octaves in ((0, None), (1, 0.125), (33, 8.125), (35, 8.625), (127, 31.625)):
+        for launch, views in ((0, 0), (11, 17), (3, 4)):
+            line, corners = torch.tensor(0.25).log(), table.demand[0]
+            if octaves is not None:
+                line = torch.tensor(2 ** (octaves - 8) + 0.25).log()
+                one, two = table.demand[1 + int(octaves) : 3 + int(octaves)]
+                corners = one + (two - one) * (octaves % 1)
+            expected = table.launch[launch] + table.views[views] + table.slope[0] * line + corners
+            torch.testing.assert_close(total[age_code(launch, views, demand)], expected)
 
 
 def test_look_up_has_the_gradient_of_plain_indexing() -> None:

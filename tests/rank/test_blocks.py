@@ -24,7 +24,7 @@ from palate.train import PretrainConfig, new_model
 def ready(*, has_time: bool = True, cells: int = 10**8, **changes: object) -> tuple[ModelScorer, Dataset]:
     dataset = world(1, has_time=has_time)
     config: PretrainConfig = everything(has_time=has_time, **changes)
-    ages = AgeConfig(step_hours=5, recent_days=2, cells=cells)
+    ages = AgeConfig(step_hours=5, half_life_days=2, cells=cells)
     tokenizer = Tokenizer.fit(dataset, split(dataset), config.tokenizer.model_copy(update={"ages": ages}))
     model: SequenceModel = new_model(config, tokenizer)
     for parameter in model.parameters():

@@ -131,14 +131,14 @@ def test_ages_that_the_model_does_not_see_are_not_told() -> None:
     events = dataset.events.filter(pl.col(ITEM_ID) == item).height
     blind = explain(Asking.of(dataset, tower=TowerConfig(ages=False))(dataset), user, item).age
     assert blind is not None
-    assert (blind.training_events, blind.events, blind.recent_events) == (events, None, None)
+    assert (blind.training_events, blind.events, blind.demand) == (events, None, None)
     assert blind.days_since_launch is None
     assert blind.counted_to is None
     moment = explain(Asking.of(dataset, tower=TowerConfig(gate="moment", ages=False))(dataset), user, item).age
     assert moment is not None
     assert moment.training_events is None, "the gate goes by what there was at the moment"
     assert moment.events is not None
-    assert moment.recent_events is None
+    assert moment.demand is None
     timeless = world(2, has_time=False)
     placed = explain(Asking.of(timeless)(timeless), busiest(timeless), item).age
     assert placed is not None

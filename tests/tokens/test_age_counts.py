@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from palate.data import split
 from palate.tokens import Catalogue, Tokenizer, training_catalogue
-from palate.tokens.age_counts import RECENT_EDGES, VIEW_EDGES, AgeCounts
-from palate.tokens.ages import DAY_MS, HOUR_MS, AgeConfig, Ages, recent_bucket, view_bucket
+from palate.tokens.age_counts import VIEW_EDGES, AgeCounts
+from palate.tokens.ages import DAY_MS, HOUR_MS, AgeConfig, Ages, view_bucket
 from tests.tokens.test_ages import ITEMS, NOW, fitted, frame, logs
 from tests.tokens.worlds import everything, world
 
@@ -20,7 +20,6 @@ from tests.tokens.worlds import everything, world
 def test_edges_are_those_of_the_buckets() -> None:
     counts = np.arange(300_000)
     np.testing.assert_array_equal(np.searchsorted(VIEW_EDGES, counts, side="right"), view_bucket(counts))
-    np.testing.assert_array_equal(np.searchsorted(RECENT_EDGES, counts, side="right"), recent_bucket(counts))
 
 
 @settings(max_examples=60, deadline=None)
@@ -29,7 +28,7 @@ def test_what_is_counted_is_what_a_grid_holds(
     log: list[tuple[str, int]], more: list[tuple[str, int]], data: st.DataObject
 ) -> None:
     """For whole rows, some items, and single pairs; with later events and items without any."""
-    config = AgeConfig(step_hours=7, recent_days=2, cells=10**9)
+    config = AgeConfig(step_hours=7, half_life_days=2, cells=10**9)
     held = fitted(log, config)
     counted = Ages(
         config=held.config, counts=held.counts, totals=held.totals, step=held.step, end=held.end, counted=True
@@ -54,7 +53,7 @@ def test_what_is_counted_is_what_a_grid_holds(
 
 
 def test_what_is_too_much_to_hold_is_counted(tmp_path: Path) -> None:
-    """At the steps that were asked for, and again when it is read; a step up to the recent days is taken before."""
+    """At the steps that were asked for, and again when it is read; a step up to the half-life is taken before."""
     log = [(ITEMS[place % 4], place * HOUR_MS) for place in range(24 * 30)]
     coarse = fitted(log, AgeConfig(step_hours=1, cells=300))
     assert not coarse.counted
@@ -99,7 +98,7 @@ def test_ages_of_a_model_are_the_same_whichever_way(cells: int) -> None:
     from tests.model.test_model import OBJECTIVE, ready
 
     config = everything()
-    ages = AgeConfig(step_hours=5, recent_days=2, cells=cells)
+    ages = AgeConfig(step_hours=5, half_life_days=2, cells=cells)
     config = config.model_copy(update={"tokenizer": config.tokenizer.model_copy(update={"ages": ages})})
     model, batch, known, _ = ready(world(1), config)
     torch.manual_seed(0)

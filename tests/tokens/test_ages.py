@@ -9,23 +9,23 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from palate.tokens.age_counts import AgeCounts
 from palate.tokens.ages import (
     DAY_MS,
+    DEMAND_BUCKETS,
     HOUR_MS,
     LAUNCH_BUCKETS,
     LAUNCH_EDGES,
-    RECENT_BUCKETS,
     VIEW_BUCKETS,
     AgeConfig,
     Ages,
     ViewCounter,
+    demand_bucket,
     launch_bucket,
-    recent_bucket,
     view_bucket,
 )
 
@@ -54,7 +54,7 @@ def fitted(log: list[tuple[str, int]], config: AgeConfig, cuts: tuple[int, ...] 
 
 def unpacked(codes: NDArray[np.int16]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     whole = codes.astype(np.int64)
-    return whole // (VIEW_BUCKETS * RECENT_BUCKETS), whole // RECENT_BUCKETS % VIEW_BUCKETS, whole % RECENT_BUCKETS
+    return whole // (VIEW_BUCKETS * DEMAND_BUCKETS), whole // DEMAND_BUCKETS % VIEW_BUCKETS, whole % DEMAND_BUCKETS
 
 
 def frame(log: list[tuple[str, int]]) -> pl.DataFrame:
@@ -67,13 +67,13 @@ def placed(counts: pl.DataFrame) -> pl.DataFrame:
     return counts.join(places, on="item_id")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, phases=(Phase.explicit, Phase.generate))
 @given(logs, logs, st.integers(1, 60), st.floats(0.5, 9), st.booleans())
 def test_the_codes_are_those_of_a_plain_loop(
     log: list[tuple[str, int]], more: list[tuple[str, int]], hours: int, days: float, rolling: bool
 ) -> None:
-    """At each moment: the events strictly before its point of the grid, and those of so many steps before that."""
-    config = AgeConfig(step_hours=hours, recent_days=days)
+    """At each moment: the events strictly before its point of the grid, and those by how long before."""
+    config = AgeConfig(step_hours=hours, half_life_days=days)
     ages = fitted(log, config)
     assert ages.step == hours * HOUR_MS
     later = None
@@ -85,18 +85,25 @@ def test_the_codes_are_those_of_a_plain_loop(
     launch = np.array([NOW - 3.0 * DAY_MS, NOW + 9.0 * DAY_MS, np.nan, float(NOW)])
     moments, codes = ages.grid(launch, later)
     assert (np.diff(moments) == ages.step).all()
-    window = max(round(days * DAY_MS / ages.step), 1) * ages.step
     found = unpacked(codes)
     for place in {0, 1, len(moments) // 2, len(moments) - 1}:
         point = int(moments[place])
         for item, name in enumerate(ITEMS):
             before = sum(each == name and moment < point for each, moment in counted)
-            recent = sum(each == name and point - window <= moment < point for each, moment in counted)
+            steps = [
+                (point - ages.step - moment // ages.step * ages.step) / ages.step
+                for each, moment in counted
+                if each == name and moment < point
+            ]
+            total = sum(0.5 ** (step * ages.step / (days * DAY_MS)) for step in steps)
+            demand = np.log2(max(total, 1e-300))
             assert found[1][place, item] == view_bucket(np.array([before]))[0]
-            assert found[2][place, item] == recent_bucket(np.array([recent]))[0]
+            # Rounding may put what lies on an edge on either side of it.
+            assert found[2][place, item] in demand_bucket(np.array([demand - 1e-9, demand + 1e-9]))
             age = 0.0 if np.isnan(launch[item]) else point - launch[item]
             assert found[0][place, item] == sum(age >= edge for edge in LAUNCH_EDGES)
-    assert (found[2][-1] == 0).all(), "the grid ends before the last events are past"
+    one = np.array([sum(each == name for each, _ in counted) for name in ITEMS]) == 1
+    assert (found[2][-1][one] == 0).all(), "the grid ends before a single event is forgotten"
     assert moments[0] <= min(moment for _, moment in counted)
 
 
@@ -112,6 +119,22 @@ def test_nothing_of_the_present_is_counted(log: list[tuple[str, int]]) -> None:
         assert moments[place] <= NOW + moment < moments[place] + 6 * HOUR_MS
         earlier = sum(each == item and NOW + then < moments[place] for each, then in log)
         assert views[place, ITEMS.index(item)] == view_bucket(np.array([earlier]))[0]
+
+
+@settings(max_examples=30, deadline=None, phases=(Phase.explicit, Phase.generate))
+@given(logs, st.integers(0, 30 * DAY_MS))
+def test_what_comes_later_moves_no_code(log: list[tuple[str, int]], now: int) -> None:
+    """Views, demand and launch of a moment are those of a log that ends before its point of the grid."""
+    config, launch = AgeConfig(step_hours=5, half_life_days=0.7), np.full(len(ITEMS), float(NOW))
+    moments, codes = fitted(log, config).grid(launch)
+    place = max(int(np.searchsorted(moments, NOW + now, side="right")) - 1, 0)
+    earlier = [(item, moment) for item, moment in log if NOW + moment < moments[place]]
+    if not earlier:
+        assert all((part[place] == 0).all() for part in unpacked(codes)[1:])
+        return
+    then, known = fitted(earlier, config).grid(launch)
+    if moments[place] in then:
+        np.testing.assert_array_equal(known[then == moments[place]][0], codes[place])
 
 
 @settings(max_examples=30, deadline=None)
@@ -194,11 +217,11 @@ def test_without_time_there_is_one_point_that_knows_training() -> None:
     counter.add(pl.DataFrame({"item_id": ["a", "b"]}))
     ages = counter.finish(pl.Series("value", ITEMS), np.array([7, 1, 0, 3]))
     moments, codes = ages.grid(np.full(5, np.nan))
-    launch, views, recent = unpacked(codes)
+    launch, views, demand = unpacked(codes)
     assert moments.tolist() == [0]
     assert (launch == LAUNCH_BUCKETS - 1).all()
     assert views.tolist() == [view_bucket(np.array([7, 1, 0, 3, 0])).tolist()]
-    assert (recent == 0).all()
+    assert (demand == 0).all()
 
 
 def test_what_is_young_or_unknown_is_the_youngest() -> None:
@@ -209,14 +232,15 @@ def test_what_is_young_or_unknown_is_the_youngest() -> None:
 
 @given(st.integers(1, 10**12))
 def test_buckets_ascend_and_end(views: int) -> None:
-    for bucket, most in ((view_bucket, VIEW_BUCKETS), (recent_bucket, RECENT_BUCKETS)):
-        one, two = bucket(np.array([views, views + 1]))
-        assert 1 <= one <= two <= most - 1
+    one, two = view_bucket(np.array([views, views + 1]))
+    assert 1 <= one <= two <= VIEW_BUCKETS - 1
+    one, two = demand_bucket(np.log2(np.array([views, views + 1])))
+    assert 33 <= one <= two <= DEMAND_BUCKETS - 1
 
 
 @pytest.mark.parametrize("has_time", [True, False])
 def test_ages_are_read_as_they_were_written(has_time: bool) -> None:
-    counter = ViewCounter(AgeConfig(step_hours=2, recent_days=3), has_time=has_time)
+    counter = ViewCounter(AgeConfig(step_hours=2, half_life_days=3), has_time=has_time)
     counter.add(events_of([("a", 5), ("c", 9 * DAY_MS)]))
     totals = np.array([1, 0, 1, 0])
     ages = counter.finish(pl.Series("value", ITEMS), totals)

@@ -19,7 +19,7 @@ from palate.tokens import (
     training_catalogue,
     write_tokenizer,
 )
-from palate.tokens.ages import RECENT_BUCKETS, VIEW_BUCKETS, view_bucket
+from palate.tokens.ages import DEMAND_BUCKETS, VIEW_BUCKETS, view_bucket
 from palate.words import FIRST_KNOWN
 from tests.tokens.worlds import DAY, NAMES, QUIET, START, everything, items_table, with_events, with_items, world
 
@@ -37,7 +37,7 @@ def same(one: Catalogue, two: Catalogue) -> bool:
 
 
 def views(known: Catalogue) -> torch.Tensor:
-    return known.ages.long() // RECENT_BUCKETS % VIEW_BUCKETS
+    return known.ages.long() // DEMAND_BUCKETS % VIEW_BUCKETS
 
 
 @pytest.mark.parametrize("has_time", [True, False])
@@ -55,7 +55,7 @@ def test_an_item_without_any_event_is_in_the_catalogue(has_time: bool) -> None:
         place = names.index(name)
         assert place >= known.trained
         assert (views(known)[:, place] == 0).all()
-        assert (known.ages[:, place] % RECENT_BUCKETS == 0).all()
+        assert (known.ages[:, place] % DEMAND_BUCKETS == 0).all()
         assert known.counts[place] == 0
         assert dataset.items is not None
         row = dataset.items.row(by_predicate=pl.col("item_id") == name, named=True)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palate.data import Dataset, Part, split
+from palate.data import Dataset, Part, SplitRule, split
 from palate.errors import ColumnTypeError
 from palate.tokens import Asked, Side, Tokenizer, TokenizerConfig, Vocabulary, read_tokenizer, write_tokenizer
 from palate.tokens.moments import with_absolute
@@ -62,9 +62,28 @@ def test_targets_are_events_of_target_types(dataset: Dataset) -> None:
     store = tokenizer.encode(dataset)
     plays = (dataset.events["event_type"] == "play").to_numpy()
     known = dataset.events["item_id"].is_in(tokenizer.items.values.implode()).to_numpy()
-    np.testing.assert_array_equal(store.target > 0, plays & known)
+    finds = np.zeros(len(plays), np.bool_)
+    if dataset.has_time:
+        now, item = pl.col("timestamp"), pl.col("item_id")
+        finds = dataset.events.select(now == now.min().over(item))[:, 0].to_numpy()
+    np.testing.assert_array_equal(store.target > 0, plays & known & ~finds)
     values = tokenizer.items.values.gather(store.target[store.target > 0] - FIRST_KNOWN)
     assert values.to_list() == dataset.events["item_id"].filter(pl.Series(store.target > 0)).to_list()
+
+
+@pytest.mark.parametrize(("launch", "targets"), [(None, 2), (500, 3), (1500, 2)])
+def test_nobody_is_asked_for_an_item_that_is_there_by_being_asked_for(launch: int | None, targets: int) -> None:
+    """Else a model learns that what exists without an event is chosen, and offers what nobody has acted on.
+
+    Where the item was there before, the first event is one like the others.
+    """
+    moments = [1000, 2000, 3000]
+    events = pl.DataFrame({"user_id": ["a", "b", "c"], "item_id": ["x"] * 3, "timestamp": moments})
+    items = pl.DataFrame({"item_id": ["x"], "launch_time": [launch]}, schema_overrides={"launch_time": pl.Int64})
+    dataset = Dataset.from_frames(events, items)
+    store = Tokenizer.fit(dataset, split(dataset, SplitRule(kind="none")), TokenizerConfig()).encode(dataset)
+    assert (store.target > 0).tolist() == [moment > 1000 or targets == 3 for moment in moments]
+    assert (store.weight > 0).sum() == targets
 
 
 def test_items_that_exist_are_a_prefix() -> None:

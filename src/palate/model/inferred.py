@@ -11,8 +11,10 @@ n_v of the n trained items having the value. A column that is a vector is scaled
 that says little about other titles has a small embedding, and an item of which nothing is known is the mean item.
 
 What was learned of an id can be out of date soon, where tastes and titles drift. So trained items may be taken for what
-their metadata say as well: with a `trust` t their score is t times that of their id and metadata, and 1 - t times that
-of an item like them that is new and as much in demand. Validation chooses t.
+their metadata say as well: with a `trust` t all scores are t times those of ids and metadata and 1 - t times those of a
+catalogue in which no item has an id. There `demand` has a bias of its own, and what is inferred of an item is
+multiplied by a `loudness`; the time since launch and the events before have no bias there, since they depend on when
+the log began. Validation chooses t.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from palate.tokens.batch import Catalogue, MetadataKind, MetadataSpec
+from palate.tokens.batch import AGE_SHAPE, Catalogue, MetadataKind, MetadataSpec
 from palate.words import FIRST_KNOWN
 
 
@@ -53,6 +55,10 @@ class InferredItems(nn.Module):
         self.mean: Tensor
         self.register_buffer("trust", torch.ones(()))
         self.trust: Float[Tensor, ""]
+        self.register_buffer("demand", torch.zeros(AGE_SHAPE[2]))
+        self.demand: Float[Tensor, "d"]
+        self.register_buffer("loudness", torch.ones(()))
+        self.loudness: Float[Tensor, ""]
         self.register_buffer("fitted", torch.zeros((), dtype=torch.bool))
         self.fitted: Bool[Tensor, ""]
 

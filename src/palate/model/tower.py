@@ -24,10 +24,12 @@ from palate.model.inferred import InferredItems
 from palate.model.lookup import look_up
 from palate.model.metadata import MetadataEmbedding
 from palate.model.rows import take_rows
-from palate.tokens.batch import AGE_SHAPE, Catalogue, MetadataSpec
+from palate.tokens.batch import AGE_SHAPE, DEMAND_STEPS, LEAST_DEMAND, Catalogue, MetadataSpec
 from palate.words import FIRST_KNOWN
 
-_LAUNCH, _VIEWS, _RECENT = AGE_SHAPE
+_LAUNCH, _VIEWS, _DEMAND = AGE_SHAPE
+_LITTLE_DEMAND = 0.25
+"""Added to the demand before its logarithm is taken: where there is less, it says little."""
 
 
 class ItemTables(NamedTuple):
@@ -76,14 +78,14 @@ class ItemTower(nn.Module):
         self.id_bias = nn.Parameter(torch.zeros(size - FIRST_KNOWN))
         self.metadata = MetadataEmbedding(specs, config, width=width) if specs and config.metadata else None
         self.inferred = InferredItems(specs, width=width) if self.metadata else None
-        self.gate = AgeTable(launch=config.gate == "moment", views=True, recent=False) if self.metadata else None
+        self.gate = AgeTable(launch=config.gate == "moment", views=True, demand=False) if self.metadata else None
         if self.gate is not None:
             self.gate.start(views=[-2.0 + min(0.5 * bucket, 4.0) for bucket in range(_VIEWS)])
         ages = config.ages and has_time
-        self.age_bias = AgeTable(launch=True, views=True, recent=True) if ages else None
+        self.age_bias = AgeTable(launch=True, views=True, demand=True) if ages else None
         self.carried = CarriedAge(width) if ages else None
         # Demand has to say of an item without an id what the bias of its id would.
-        self.new_age_bias = AgeTable(launch=True, views=True, recent=True) if ages and self.metadata else None
+        self.new_age_bias = AgeTable(launch=True, views=True, demand=True) if ages and self.metadata else None
 
     @property
     def reads_ages(self) -> bool:
@@ -130,6 +132,7 @@ class ItemTower(nn.Module):
         """Trained items as far as their ids are trusted: the rest is what is inferred of them.
 
         With the gate g and the trust t the score t (g id + (1 - g) meta) + (1 - t) inferred is that of the gate t g.
+        All items share t times the scores of ids that are trusted and 1 - t times those of a catalogue without ids.
         """
         if self.inferred is None or not self.inferred.fitted or self.inferred.trust == 1:
             return tables
@@ -138,17 +141,19 @@ class ItemTower(nn.Module):
         assert tables.meta_out is not None
         assert tables.meta_bias is not None
         trust, known = self.inferred.trust, catalogue.trained
+        loudness = self.inferred.loudness
         gate = tables.gate[_taught(catalogue)[:known]]
         own = (trust * (1 - gate) / (1 - trust * gate).clamp(min=1e-6))[:, None]
         inferred = self.inferred(catalogue)
-        output = torch.lerp(inferred.output[:known], tables.meta_out[:known], own)
-        bias = torch.lerp(inferred.bias[:known], tables.meta_bias[:known], own[:, 0])
+        output = torch.lerp(loudness * inferred.output[:known], tables.meta_out[:known], own)
+        bias = torch.lerp(loudness * inferred.bias[:known], tables.meta_bias[:known], own[:, 0])
+        new = torch.lerp(loudness, torch.ones_like(loudness), trust)
         ages = tables.age_bias
-        if ages is not None and len(ages) > 1:
-            ages = torch.stack([torch.lerp(ages[1], ages[0], trust), ages[1]])
+        if ages is not None:
+            ages = torch.lerp(self.inferred.demand.repeat(_LAUNCH * _VIEWS), ages, trust)
         return tables._replace(
-            meta_out=torch.cat([output, tables.meta_out[known:]]),
-            meta_bias=torch.cat([bias, tables.meta_bias[known:]]),
+            meta_out=torch.cat([output, new * tables.meta_out[known:]]),
+            meta_bias=torch.cat([bias, new * tables.meta_bias[known:]]),
             age_bias=ages,
             trust=trust,
         )
@@ -187,17 +192,15 @@ class ItemTower(nn.Module):
 
     def start_at_popularity(self, counts: Int64[Tensor, "R"]) -> None:
         """Begin with biases for popularity: the logarithm of an item's share of the training events; where there are
-        ages, half of that and half the logarithm of its recent events, and all of the latter for an item without an id.
+        ages, half of that and half the logarithm of its demand, and all of the latter for an item without an id.
         """
         share = torch.log((counts.double() + 1) / (counts.sum() + len(counts)))
         share -= share.mean()
-        bucket = torch.arange(_RECENT)
-        recent = torch.log(torch.where(bucket > 0, 2 ** ((bucket - 1) / 2), 0.0) + 0.5)
         with torch.no_grad():
             self.id_bias.copy_(share if self.age_bias is None else share / 2)
             for table, part in ((self.age_bias, 0.5), (self.new_age_bias, 1.0)):
-                if table is not None and table.recent is not None:
-                    table.recent.copy_(part * recent)
+                if table is not None and table.slope is not None:
+                    table.slope.fill_(part)
 
     def inputs(
         self, tables: ItemTables, catalogue: Catalogue, item: Int32[Tensor, "T"], moment: Int64[Tensor, "T"]
@@ -268,20 +271,26 @@ class ItemTower(nn.Module):
         codes = catalogue.ages[points].long()
         if tables.unseen is not None:
             own = codes[:, tables.unseen]
-            codes[:, tables.unseen] = own - own % (_VIEWS * _RECENT)
+            codes[:, tables.unseen] = own - own % (_VIEWS * _DEMAND)
         if len(tables.age_bias) > 1:
             codes += _without_id(tables, catalogue) * tables.age_bias.shape[1]
         return look_up(tables.age_bias.reshape(-1), codes)
 
 
 class AgeTable(nn.Module):
-    """One number for each age code: the sum of those of its parts."""
+    """One number for each age code: the sum of those of its parts.
 
-    def __init__(self, *, launch: bool, views: bool, recent: bool) -> None:
+    That of the demand d is s ln(d + 1/4) with a slope s, which goes on where no training has been, and a polygon with a
+    corner at each power of two.
+    """
+
+    def __init__(self, *, launch: bool, views: bool, demand: bool) -> None:
         super().__init__()
         self.launch = nn.Parameter(torch.zeros(_LAUNCH)) if launch else None
         self.views = nn.Parameter(torch.zeros(_VIEWS)) if views else None
-        self.recent = nn.Parameter(torch.zeros(_RECENT)) if recent else None
+        corners = (_DEMAND - 1) // DEMAND_STEPS + 3  # the first one is that of no demand
+        self.demand = nn.Parameter(torch.zeros(corners)) if demand else None
+        self.slope = nn.Parameter(torch.zeros(1)) if demand else None
 
     def start(self, *, views: Sequence[float]) -> None:
         """Set the numbers of the views."""
@@ -296,8 +305,13 @@ class AgeTable(nn.Module):
             total = total + self.launch[:, None, None]
         if self.views is not None:
             total = total + self.views[:, None]
-        if self.recent is not None:
-            total = total + self.recent
+        if self.demand is not None and self.slope is not None:
+            place = (torch.arange(_DEMAND) - 0.5).clamp(min=0) / DEMAND_STEPS + 1
+            place[0] = 0
+            corner = place.long()
+            between = torch.lerp(self.demand[corner], self.demand[corner + 1], place - corner)
+            demand = torch.where(place > 0, 2 ** (place - 1 + LEAST_DEMAND), 0.0)
+            total = total + self.slope * torch.log(demand + _LITTLE_DEMAND) + between
         return total.reshape(-1)
 
 
@@ -310,7 +324,7 @@ class CarriedAge(nn.Module):
 
     def forward(self, codes: Int64[Tensor, "T"]) -> Float[Tensor, "T D"]:
         """The embedding of each age code."""
-        return F.embedding(codes // (_VIEWS * _RECENT), self.launch)
+        return F.embedding(codes // (_VIEWS * _DEMAND), self.launch)
 
 
 def _padded_ids(tables: ItemTables, catalogue: Catalogue) -> tuple[Float[Tensor, "V D"], Float[Tensor, "V"]]:
@@ -332,7 +346,7 @@ def _without_id(tables: ItemTables, catalogue: Catalogue) -> Bool[Tensor, "V"]:
 def _taught(catalogue: Catalogue) -> Int64[Tensor, "V"]:
     """The age code of each item's training events, the other parts of the code being 0."""
     views = torch.ceil(torch.log2(catalogue.counts.clamp(min=1).double())).long() + 1
-    return views.clamp(max=_VIEWS - 1).masked_fill(catalogue.counts == 0, 0) * _RECENT
+    return views.clamp(max=_VIEWS - 1).masked_fill(catalogue.counts == 0, 0) * _DEMAND
 
 
 def point(catalogue: Catalogue, moment: Int64[Tensor, "..."]) -> Int64[Tensor, "..."]:

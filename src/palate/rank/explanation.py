@@ -116,8 +116,8 @@ class Age(Config):
     """Days from its launch, or its first event, to the moment; null where unknown as well."""
     events: str | None
     """Events with it before the moment, as a bucket; those of training where there is no time."""
-    recent_events: str | None
-    """Those of the last days, as a bucket."""
+    demand: float | None
+    """Events before the moment, each counting half after a half-life; about."""
     counted_to: int | None
     """Milliseconds up to which both are counted; null without time."""
 

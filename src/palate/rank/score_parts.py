@@ -16,8 +16,8 @@ from palate.model.tower import point
 from palate.rank.explanation import Age, Part
 from palate.rank.model_scorer import ModelScorer
 from palate.tokens import Catalogue
-from palate.tokens.ages import DAY_MS, recent_bucket, view_bucket
-from palate.tokens.batch import AGE_SHAPE, MetadataKind
+from palate.tokens.ages import DAY_MS, view_bucket
+from palate.tokens.batch import AGE_SHAPE, DEMAND_STEPS, LEAST_DEMAND, MetadataKind
 
 _COUNTED = 1 << 17
 """Counts that are sorted into buckets, to see what those hold; beyond, every count is in the last one."""
@@ -60,7 +60,7 @@ def age(scorer: ModelScorer, tables: ItemTables, moment: Int64[Tensor, "1"], col
     at = point(described, moment)
     gate = tower.output(tables, described, at).gate
     code = int(described.ages[at, column])
-    _, views, recent = AGE_SHAPE
+    _, views, demand = AGE_SHAPE
     by_moment = tables.gate is not None and tower.config.gate == "moment"
     seen = by_moment or tables.age_bias is not None
     has_time = scorer.tokenizer.has_time
@@ -70,8 +70,8 @@ def age(scorer: ModelScorer, tables: ItemTables, moment: Int64[Tensor, "1"], col
         id_share=None if gate is None else float(gate[0, column]),
         training_events=None if gate is None or by_moment else int(described.counts[column]),
         days_since_launch=(int(moment[0]) - launch) / DAY_MS if known and seen else None,
-        events=_range(view_bucket, code // recent % views) if seen else None,
-        recent_events=_range(recent_bucket, code % recent) if tables.age_bias is not None else None,
+        events=_range(view_bucket, code // demand % views) if seen else None,
+        demand=_demand(code % demand) if tables.age_bias is not None else None,
         counted_to=int(described.moments[at]) if has_time and seen else None,
     )
 
@@ -88,6 +88,11 @@ def without_columns(scorer: ModelScorer, column: int) -> dict[str, Catalogue]:
         table[column, spec.start : spec.start + spec.width] = unknown[0]
         found[spec.name] = scorer.described._replace(**{name: table})
     return found
+
+
+def _demand(bucket: int) -> float:
+    """The middle of what a bucket holds."""
+    return 2 ** ((bucket - 0.5) / DEMAND_STEPS + LEAST_DEMAND) if bucket else 0.0
 
 
 def _range(bucket: Callable[[NDArray[np.int64]], NDArray[np.int64]], number: int) -> str:

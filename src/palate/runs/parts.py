@@ -72,8 +72,8 @@ def _ages(model: SequenceModel, config: ModelConfig, tokenizer: Tokenizer) -> st
     asked = ages.config.step_hours
     coarser = ages.step > ages.config.step_ms
     return (
-        "a bias for the time since launch, the events before, and those of the last "
-        f"{ages.config.recent_days:g} days, counted every {ages.step / HOUR_MS:g} hours"
+        "a bias for the time since launch, the events before, and the demand with a "
+        f"half-life of {ages.config.half_life_days:g} days, counted every {ages.step / HOUR_MS:g} hours"
         + (" (when asked for, since a grid of them would be more than tokenizer.ages.cells)" if ages.counted else "")
         + (f" ({asked:g} would be more than tokenizer.ages.cells)" if coarser else "")
     )

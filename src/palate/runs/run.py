@@ -19,7 +19,7 @@ from palate.runs.network import network
 from palate.tokens import Tokenizer, WindowConfig, read_tokenizer, write_tokenizer
 from palate.words import ITEM_ID
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 
 
 @dataclass(frozen=True, kw_only=True)

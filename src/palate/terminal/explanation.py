@@ -92,8 +92,8 @@ def _score(parts: tuple[Part, ...], age: Age | None) -> RenderableType:
         words.append(f"{days:,.0f} days since its launch" if days >= 0 else f"{-days:,.0f} days before its launch")
     if age.events is not None:
         words.append(f"{age.events} events so far")
-    if age.recent_events is not None:
-        words.append(f"{age.recent_events} lately")
+    if age.demand is not None:
+        words.append(f"demand {age.demand:,.2g}")
     if age.counted_to is not None:
         words.append(f"counted up to {as_moment(age.counted_to)}")
     return Group(table, Padding(Text("; ".join(words)), (0, 0, 0, 2)), Text())

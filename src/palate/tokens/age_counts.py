@@ -1,26 +1,42 @@
 """Age codes that are counted when they are asked for: where moments × items are too many to hold.
 
 It stands in the place of the tensor ``[K, V]`` of codes, and is indexed as that is. What it holds is as long as the
-table of counts: 16 bytes for each item and step in which it had an event, and 16 for each item.
+table of counts: 24 bytes for each item and step in which it had an event, and 16 for each item.
 """
 
 from __future__ import annotations
 
+import itertools
 from typing import Final
 
 import numpy as np
 import torch
-from jaxtyping import Int16, Int64
+from jaxtyping import Float64, Int16, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from palate.tokens.batch import AGE_SHAPE
+from palate.tokens.batch import AGE_SHAPE, DEMAND_STEPS, LEAST_DEMAND
 
-_LAUNCH, _VIEWS, _RECENT = AGE_SHAPE
+_LAUNCH, _VIEWS, _DEMAND = AGE_SHAPE
 VIEW_EDGES: Final = (1, 2, *(2**power + 1 for power in range(1, _VIEWS - 2)))
 """Views from which on the buckets 1, 2, … count."""
-RECENT_EDGES: Final = tuple(int(np.ceil(2 ** (half / 2))) for half in range(_RECENT - 1))
-"""The same of recent events."""
+
+
+def demand_levels(
+    item: NDArray[np.int64], step: NDArray[np.int64], events: NDArray[np.int64], half_life: float, items: int
+) -> NDArray[np.float64]:
+    """What is known of an item's demand from each entry on, ``[n]``, the entries in ascending order of ``step``.
+
+    With events e_i in the steps s_i it is the level L = log₂ Σ e_i 2^(s_i / h); at a point p, which knows the steps
+    before it, the logarithm of the demand is L - (p - 1) / h: an event of the step before counts 1.
+    """
+    level, levels = np.full(items, -np.inf), np.empty(len(item))
+    bounds = np.flatnonzero(np.diff(step, prepend=-1, append=-1))
+    for begin, end in itertools.pairwise(bounds):
+        own = item[begin:end]
+        level[own] = np.logaddexp2(level[own], np.log2(events[begin:end]) + step[begin] / half_life)
+        levels[begin:end] = level[own]
+    return levels
 
 
 class AgeCounts:
@@ -35,16 +51,20 @@ class AgeCounts:
         item: NDArray[np.int64],
         step: NDArray[np.int64],
         events: NDArray[np.int64],
-        window: int,
+        half_life: float,
     ) -> None:
         """``item``, ``step`` (of the grid, from 0) and ``events`` are ordered by item, then step; a point of the grid
-        knows the steps before it, and the last ``window`` of them are recent. ``launch`` is NaN where unknown."""
+        knows the steps before it. ``half_life`` is in steps, ``launch`` is NaN where unknown."""
         self._shape = (len(moments), len(launch))
         self._span = len(moments) + 1
         self._moments = torch.from_numpy(moments)
         self._launch = torch.from_numpy(launch)
         self._launch_edges = torch.tensor(launch_edges, dtype=torch.float64)
-        self._window = window
+        self._half_life = half_life
+        by_step = np.argsort(step, kind="stable")
+        levels = np.empty(len(item))
+        levels[by_step] = demand_levels(item[by_step], step[by_step], events[by_step], half_life, len(launch))
+        self._level = torch.from_numpy(levels)
         self._key = torch.from_numpy(item * self._span + step)
         self._before = torch.from_numpy(np.concatenate([[0], np.cumsum(events)]))
         self._start = torch.from_numpy(np.searchsorted(item, np.arange(len(launch) + 1)))
@@ -70,12 +90,13 @@ class AgeCounts:
         step = self._key[entry] - items[of] * self._span
         events = (self._before[entry + 1] - self._before[entry]).int()
         views = self._counted(points, of, step + 1, events, len(items))
-        recent = views - self._counted(points, of, step + 1 + self._window, events, len(items))
-        return self._codes(self._moments[points][:, None] - self._launch[items], views, recent)
+        level = self._reached(points, of, step + 1, self._level[entry], len(items))
+        demand = level - ((points - 1).double() / self._half_life)[:, None]
+        return self._codes(self._moments[points][:, None] - self._launch[items], views, demand)
 
     def tensors(self) -> list[Tensor]:
         """Everything that decides a code."""
-        return [self._moments, self._launch, self._key, self._before, torch.tensor(self._window)]
+        return [self._moments, self._launch, self._key, self._before, self._level]
 
     @staticmethod
     def _counted(points: Tensor, of: Tensor, known: Tensor, events: Tensor, S: int) -> Tensor:
@@ -86,18 +107,27 @@ class AgeCounts:
         counts.index_add_(0, place[there] * S + of[there], events[there])
         return counts.view(len(points), S).cumsum(0, dtype=torch.int32)
 
-    def _pairs(self, points: Tensor, items: Tensor) -> Tensor:
-        start = self._before[self._start[items]]
-        key = items * self._span + points
-        counted = [
-            self._before[torch.searchsorted(self._key, key - past)] - start
-            for past in (torch.zeros_like(points), points.clamp(max=self._window))
-        ]
-        return self._codes(self._moments[points] - self._launch[items], counted[0], counted[0] - counted[1])
+    @staticmethod
+    def _reached(points: Tensor, of: Tensor, known: Tensor, level: Tensor, S: int) -> Tensor:
+        """The level of each of ``S`` items that is known at each point ``[U, S]``; levels rise from entry to entry."""
+        place = torch.searchsorted(points, known)
+        there = place < len(points)
+        levels = torch.full((len(points) * S,), -torch.inf, dtype=torch.float64)
+        levels.scatter_reduce_(0, place[there] * S + of[there], level[there], "amax")
+        return levels.view(len(points), S).cummax(0).values
 
-    def _codes(self, age: Tensor, views: Tensor, recent: Tensor) -> Tensor:
+    def _pairs(self, points: Tensor, items: Tensor) -> Tensor:
+        start = self._start[items]
+        known = torch.searchsorted(self._key, items * self._span + points)
+        level = self._level[(known - 1).clamp(min=0)].masked_fill(known == start, -torch.inf)
+        demand = level - (points - 1).double() / self._half_life
+        views = self._before[known] - self._before[start]
+        return self._codes(self._moments[points] - self._launch[items], views, demand)
+
+    def _codes(self, age: Tensor, views: Tensor, demand: Float64[Tensor, "..."]) -> Tensor:
         # What has yet to launch, or who knows when, is the youngest.
         launch = torch.bucketize(age, self._launch_edges, right=True).masked_fill_(age.isnan(), 0)
         launch.mul_(_VIEWS).add_(torch.bucketize(views, torch.tensor(VIEW_EDGES), right=True))
-        launch.mul_(_RECENT).add_(torch.bucketize(recent, torch.tensor(RECENT_EDGES), right=True))
+        bucket = torch.floor((demand - LEAST_DEMAND) * DEMAND_STEPS) + 1
+        launch.mul_(_DEMAND).add_(bucket.clamp(0, _DEMAND - 1).long())
         return launch.to(torch.int16)

@@ -1,4 +1,5 @@
-"""Ages of items: how long an item has been there, how often it was acted on before a moment, and how often lately.
+"""Ages of items: how long an item has been there, how often it was acted on before a moment, and how much it is in
+demand: an event counts half in it after a half-life, a quarter after two.
 
 Counts are kept on a grid of moments. What a moment knows lies strictly before the grid's last point at or before it, so
 nothing of the present is ever counted, and all rows between two points see the same catalogue.
@@ -16,8 +17,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from palate.config import Config
-from palate.tokens.age_counts import AgeCounts
-from palate.tokens.batch import AGE_SHAPE
+from palate.tokens.age_counts import AgeCounts, demand_levels
+from palate.tokens.batch import AGE_SHAPE, DEMAND_STEPS, LEAST_DEMAND
 from palate.words import ITEM_ID, TIMESTAMP
 
 HOUR_MS: Final = 3_600_000
@@ -25,7 +26,7 @@ DAY_MS: Final = 24 * HOUR_MS
 
 LAUNCH_EDGES: Final = tuple(days * DAY_MS for days in (1, 3, 7, 14, 30, 60, 120, 240, 365, 1095))
 """Milliseconds since the launch that part its buckets; one more bucket is for data without time."""
-LAUNCH_BUCKETS, VIEW_BUCKETS, RECENT_BUCKETS = AGE_SHAPE
+LAUNCH_BUCKETS, VIEW_BUCKETS, DEMAND_BUCKETS = AGE_SHAPE
 
 
 class AgeConfig(Config):
@@ -33,11 +34,11 @@ class AgeConfig(Config):
 
     step_hours: float = Field(default=24, gt=0)
     """Time between two points of the grid; longer where the grid would be larger than ``cells``."""
-    recent_days: float = Field(default=7, gt=0)
-    """Days that count as recent; rounded to whole steps, one at least."""
+    half_life_days: float = Field(default=3, gt=0)
+    """Days after which an event counts half in the demand for its item."""
     cells: int = Field(default=1 << 25, ge=1)
     """Most points of the grid times items that are held, two bytes each. Beyond, its steps are longer, up to
-    ``recent_days``; where that is not enough, steps stay as they are and codes are counted when they are asked for."""
+    the half-life; where that is not enough, steps stay as they are and codes are counted when they are asked for."""
 
     @property
     def step_ms(self) -> int:
@@ -80,7 +81,7 @@ class Ages:
         while (last // steps - first // steps + 2) * len(totals) > config.cells and steps <= last - first:
             steps *= 2
         counted = (last // steps - first // steps + 2) * len(totals) > config.cells
-        counted |= steps * config.step_ms > max(config.recent_days * DAY_MS, config.step_ms)
+        counted |= steps * config.step_ms > max(config.half_life_days * DAY_MS, config.step_ms)
         steps = 1 if counted else steps
         counts = (
             seen.group_by("item", pl.col("bin") // steps)
@@ -109,8 +110,8 @@ class Ages:
         """As `grid`; where that could not be held, what counts its codes."""
         if not self.counted:
             return self.grid(launch, later)
-        moments, counts, window = self._on_grid(later)
-        counts = counts.group_by("item", "bin").agg(pl.col("events").sum()).sort("item", "bin")
+        moments, counts, half_life = self._on_grid(later)
+        counts = counts.sort("item", "bin")
         item, bins, events = (counts[name].to_numpy() for name in ("item", "bin", "events"))
         assert self.step is not None, "what is counted has times"
         return moments, AgeCounts(
@@ -120,7 +121,7 @@ class Ages:
             item=item,
             step=bins - int(moments[0]) // self.step,
             events=events,
-            window=window,
+            half_life=half_life,
         )
 
     def grid(
@@ -136,34 +137,35 @@ class Ages:
             views = np.zeros(V, np.int64)
             views[: len(self.totals)] = self.totals
             return np.zeros(1, np.int64), _code(np.full(V, LAUNCH_BUCKETS - 1), view_bucket(views), 0)[None]
-        moments, counts, window = self._on_grid(later)
-        counts, K, first = counts.sort("bin"), len(moments), int(moments[0]) // self.step
+        moments, counts, half_life = self._on_grid(later)
+        counts, K, first = counts.sort("bin", "item"), len(moments), int(moments[0]) // self.step
         item, bins, events = (counts[name].to_numpy() for name in ("item", "bin", "events"))
         # Point k stands at the beginning of step first + k, and knows the steps before it.
         known = np.searchsorted(bins, first + np.arange(-1, K))
+        levels = demand_levels(item, bins - first, events, half_life, V)
         codes = np.empty((K, V), np.int16)
-        before = np.zeros((window + 1, V), np.int64)  # ring of running sums
-        running = np.zeros(V, np.int64)
+        running, level = np.zeros(V, np.int64), np.full(V, -np.inf)
         for k in range(K):
             new = slice(known[k], known[k + 1])
-            np.add.at(running, item[new], events[new])
-            before[k % (window + 1)] = running
-            past = before[(k + 1) % (window + 1)] if k >= window else 0
-            codes[k] = _code(launch_bucket(moments[k] - launch), view_bucket(running), recent_bucket(running - past))
+            running[item[new]] += events[new]
+            level[item[new]] = levels[new]
+            demand = demand_bucket(level - (k - 1) / half_life)
+            codes[k] = _code(launch_bucket(moments[k] - launch), view_bucket(running), demand)
         return moments, codes
 
-    def _on_grid(self, later: pl.DataFrame | None) -> tuple[NDArray[np.int64], pl.DataFrame, int]:
-        """The moments, all counts, and how many steps are recent."""
+    def _on_grid(self, later: pl.DataFrame | None) -> tuple[NDArray[np.int64], pl.DataFrame, float]:
+        """The moments, the counts of each item and step, and the half-life in steps."""
         assert self.step is not None, "a log with times"
         counts = self.counts
         if later is not None and later.height:
             counts = pl.concat([counts, later.select("item", "bin", "events").cast(pl.Int64)])
+            counts = counts.group_by("item", "bin").agg(pl.col("events").sum())
         first, last = counts["bin"].min(), counts["bin"].max()
         assert isinstance(first, int)
         assert isinstance(last, int)
-        window = max(round(self.config.recent_days * DAY_MS / self.step), 1)
-        K = last - first + 2 + window  # behind the last event, until nothing is recent any more
-        return (first + np.arange(K, dtype=np.int64)) * self.step, counts, window
+        half_life = self.config.half_life_days * DAY_MS / self.step
+        K = last - first + 2 + int(-LEAST_DEMAND * half_life) + 1  # until a single event is forgotten
+        return (first + np.arange(K, dtype=np.int64)) * self.step, counts, half_life
 
     def write(self, path: Path) -> None:
         """Save the counts as Parquet."""
@@ -200,18 +202,18 @@ def view_bucket(views: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.where(views > 0, np.minimum(bucket, VIEW_BUCKETS - 1), 0)
 
 
-def recent_bucket(views: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Twice as fine: two buckets each time the count doubles.
+def demand_bucket(demand: NDArray[np.float64]) -> NDArray[np.int64]:
+    """By the logarithm of the demand, of base two: four buckets each time it doubles.
 
-    >>> recent_bucket(np.array([0, 1, 2, 3, 4, 5, 6, 8, 12, 16]))
-    array([0, 1, 3, 4, 5, 6, 6, 7, 8, 9])
+    >>> demand_bucket(np.array([-np.inf, -8.1, -8, 0, 0.25, 1, 99]))
+    array([  0,   0,   1,  33,  34,  37, 127])
     """
-    bucket = np.floor(2 * np.log2(np.maximum(views, 1))).astype(np.int64) + 1
-    return np.where(views > 0, np.minimum(bucket, RECENT_BUCKETS - 1), 0)
+    bucket: NDArray[np.float64] = np.floor((demand - LEAST_DEMAND) * DEMAND_STEPS) + 1
+    return bucket.clip(0, DEMAND_BUCKETS - 1).astype(np.int64)
 
 
-def _code(launch: NDArray[np.int64], views: NDArray[np.int64], recent: NDArray[np.int64] | int) -> NDArray[np.int16]:
-    code: NDArray[np.int16] = ((launch * VIEW_BUCKETS + views) * RECENT_BUCKETS + recent).astype(np.int16)
+def _code(launch: NDArray[np.int64], views: NDArray[np.int64], demand: NDArray[np.int64] | int) -> NDArray[np.int16]:
+    code: NDArray[np.int16] = ((launch * VIEW_BUCKETS + views) * DEMAND_BUCKETS + demand).astype(np.int16)
     return code
 
 

@@ -109,9 +109,13 @@ class Batch(NamedTuple):
         )
 
 
-AGE_SHAPE: Final = (12, 18, 32)
-"""Buckets of an item's time since launch, of the events before, and of the recent ones. An age code counts them through
-in this order."""
+AGE_SHAPE: Final = (12, 18, 128)
+"""Buckets of an item's time since launch, of the events before, and of the demand. An age code counts them through in
+this order."""
+DEMAND_STEPS: Final = 4
+"""Buckets of demand each time it doubles."""
+LEAST_DEMAND: Final = -8
+"""Where the first of them begins, as a power of two; less demand is none, and bucket 0."""
 
 
 class Familiar(IntEnum):

@@ -306,7 +306,7 @@ class Tokenizer:
         by_group = merged and self.schema.runs.by == "group"
         wanted = self.fields[0].encode(item.gather(tokens.first))[:, 0] if by_group else ids[:, 0]
         time = columns[TIMESTAMP].to_numpy().astype(np.int64) if self.has_time else np.zeros(n, dtype=np.int64)
-        is_asked = asked.target[tokens.first] & (wanted >= FIRST_KNOWN)
+        is_asked = asked.target[tokens.first] & (wanted >= FIRST_KNOWN) & ~self._finds(wanted, time)
         return TokenStore(
             ids=ids,
             values=values,
@@ -336,6 +336,22 @@ class Tokenizer:
             return np.full(len(time), self.items.size, dtype=np.int64)
         launch = self.items.table["launch"].head(self.trained).to_numpy()
         return np.searchsorted(launch, time, side="right") + FIRST_KNOWN
+
+    def _finds(self, wanted: NDArray[np.int32], time: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether it is this event by which anybody learns that the item is there, ``[n]``.
+
+        Before it the item is no candidate (`palate.data.availability`). Asked for all the same, it would be known by
+        being there without an event, and a model would learn to offer what nobody has acted on.
+        """
+        if not self.has_time:
+            return np.zeros(len(time), np.bool_)
+        table = self.items.table.head(self.trained)
+        found = table["first_seen"].to_numpy()
+        unannounced = np.append(np.where(table["launch"].to_numpy() >= found, found, np.iinfo(np.int64).min), 0)
+        place = wanted.astype(np.int64) - FIRST_KNOWN
+        known = (place >= 0) & (place < self.trained)
+        finds: NDArray[np.bool_] = known & (time <= unannounced[np.where(known, place, self.trained)])
+        return finds
 
     @property
     def trained(self) -> int:

@@ -22,8 +22,8 @@ SEARCHES: Final = 16
 """Inverses until the strengths of a regression are found; the gradient of each takes as long again."""
 FORWARD: Final = 0.35
 """What a slot costs in calibrating, and one that says how states vary, of what it costs in a training step."""
-TRUSTS: Final = 3
-"""Validations until it is known how far ids are trusted: two to five."""
+TRUSTS: Final = 2.5
+"""Validations until it is known how far ids are trusted: five of the later half."""
 TABLE_BYTES: Final = 200
 """Of a recommendation while tables of them are measured."""
 TABLE_SECONDS: Final = 0.6e-6

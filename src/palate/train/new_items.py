@@ -6,9 +6,11 @@ leaving out each item alone, as a new episode of a known series comes, and whole
 
 Then how they compare with the others. Each step takes a tenth of the trained items for new: they get what the
 regression predicts of them without their title, half of them lose their events as well, and the loss of the items
-tells how far predictions should differ (they are shrunken), and what age and demand say of an item without an id.
+tells how far predictions should differ (they are shrunken), and what age and demand say of an item without an id. The
+same once more with all items taken for new: what is to be said of them, and of demand, where no id is trusted.
 
-Last, how far the ids of trained items are trusted, behind the training: validation says.
+Last, how far the ids of trained items are trusted, behind the training: validation says, by its later half, since
+weights get older while they are in use.
 """
 
 from __future__ import annotations
@@ -27,8 +29,9 @@ from torch import Tensor, nn
 from palate.model import ItemTables, SequenceModel
 from palate.model.inferred import InferredItems
 from palate.model.model import questions
+from palate.model.tower import AgeTable
 from palate.tokens import Batch, Catalogue
-from palate.tokens.batch import MetadataKind, MetadataSpec
+from palate.tokens.batch import AGE_SHAPE, MetadataKind, MetadataSpec
 from palate.train.plan import BatchPlanner
 from palate.train.ridge import Fitted, choose, fit
 from palate.words import FIRST_KNOWN, GROUP_ID
@@ -47,8 +50,7 @@ TAKEN_FOR_NEW = 0.1
 RATE = 0.05
 _ROWS = 512
 """Of a kernel that are made at a time."""
-TRUSTS = (0.75, 0.5, 0.25, 0.0)
-"""Tried one after the other."""
+TRUSTS = (1.0, 0.75, 0.5, 0.25, 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +62,8 @@ class NewItems:
     """Share of the variance between trained items that is predicted of a title that is left out."""
     taste: float
     """What predicted vectors are multiplied by."""
+    loudness: float
+    """What they and their biases are multiplied by once more where no id is trusted."""
     trust: float = 1.0
     """Share of a trained item's score that is that of its id and metadata."""
 
@@ -101,7 +105,8 @@ def fit_new_items(model: SequenceModel, catalogue: Catalogue, planner: BatchPlan
         output = regression.fit(known.output @ states.root)
         level = regression.fit(known.level[:, None])
         read = regression.fit(known.input)
-    taste, shift = _calibrate(model, catalogue, batches, states, anchors, output, level, generator)
+    left_out = _left_out(states, anchors, output, level)
+    taste, shift = _calibrate(model, catalogue, batches, left_out, generator)
     with torch.no_grad():
         back = taste * torch.linalg.inv(states.root)
 
@@ -115,22 +120,21 @@ def fit_new_items(model: SequenceModel, catalogue: Catalogue, planner: BatchPlan
         mean[-1] += shift
         inferred.mean.copy_(mean)
         inferred.fitted.fill_(True)
+    loudness = _calibrate_without_ids(model, catalogue, batches, left_out, taste, shift)
     explained = {"output": output.fitted.explained, "level": level.fitted.explained, "input": read.fitted.explained}
-    return NewItems(anchors=len(anchors), explained=explained, taste=taste)
+    return NewItems(anchors=len(anchors), explained=explained, taste=taste, loudness=loudness)
 
 
 def choose_trust(model: SequenceModel, figure: Callable[[], float]) -> float:
-    """Lower the trust in ids for as long as the ``figure`` of validation does not fall, and return it."""
+    """Set the trust in ids to that of the best ``figure`` of validation, the highest such, and return it."""
     inferred = model.tower.inferred
     if inferred is None or not inferred.fitted or model.tower.config.gate != "training":
         return 1.0
-    best, chosen = figure(), 1.0
+    found = {}
     for trust in TRUSTS:
         inferred.trust.fill_(trust)
-        found = figure()
-        if found < best:
-            break
-        best, chosen = found, trust
+        found[trust] = figure()
+    chosen = max(found, key=lambda trust: found[trust])
     inferred.trust.fill_(chosen)
     return chosen
 
@@ -261,58 +265,118 @@ def _folds(
     return order[torch.from_numpy(number)] % FOLDS
 
 
-def _calibrate(
-    model: SequenceModel,
-    catalogue: Catalogue,
-    batches: _Batches,
+class _LeftOut(NamedTuple):
+    """What is predicted of anchors without their title."""
+
+    anchors: Int64[Tensor, "A"]
+    output: Float[Tensor, "A D"]
+    along: Float[Tensor, "A"]
+    """Its product with the mean state."""
+    height: Float[Tensor, "A"]
+    """The mean score."""
+
+
+def _left_out(
     states: _States,
     anchors: Int64[Tensor, "A"],
     output: _Regressed,
     level: _Regressed,
-    generator: torch.Generator,
+) -> _LeftOut:
+    predicted = output.fitted.left_out @ torch.linalg.inv(states.root)
+    return _LeftOut(anchors, predicted.float(), (predicted @ states.mean).float(), level.fitted.left_out[:, 0].float())
+
+
+def _calibrate(
+    model: SequenceModel, catalogue: Catalogue, batches: _Batches, left_out: _LeftOut, generator: torch.Generator
 ) -> tuple[float, float]:
-    """What predicted vectors are multiplied by, and what is added to levels; the biases of age are set."""
-    tower = model.tower
-    with torch.no_grad():
-        tables = tower(catalogue)
-        predicted = output.fitted.left_out @ torch.linalg.inv(states.root)
-        along = (predicted @ states.mean).float()
-        predicted, height = predicted.float(), level.fitted.left_out[:, 0].float()
+    """What predicted vectors are multiplied by, and what is added to levels; the biases of age of new items are set."""
+    tower, anchors = model.tower, left_out.anchors
     factors = torch.tensor([1.0, 0.0], requires_grad=True)
-    ages = [] if tower.new_age_bias is None else list(tower.new_age_bias.parameters())
-    search = torch.optim.Adam([factors, *ages], RATE)
-    meta_out, meta_bias = tables.meta_out, tables.meta_bias
-    assert meta_out is not None
-    assert meta_bias is not None
-    for step in range(STEPS):
-        for group in search.param_groups:
-            group["lr"] = RATE * (1 - step / STEPS)
+
+    def taken_for(tables: ItemTables) -> ItemTables:
         drawn = torch.rand(len(anchors), generator=generator)
-        new = anchors[drawn < TAKEN_FOR_NEW]
         dropped, unseen = torch.zeros(2, len(catalogue.counts), dtype=torch.bool)
-        dropped[new] = True
+        own = drawn < TAKEN_FOR_NEW
+        dropped[anchors[own]] = True
         unseen[anchors[drawn < TAKEN_FOR_NEW / 2]] = True
         taste, shift = factors
-        own = drawn < TAKEN_FOR_NEW
-        taken_for = tables._replace(
-            meta_out=meta_out.index_put((new,), taste * predicted[own]),
-            meta_bias=meta_bias.index_put((new,), height[own] + shift - taste * along[own]),
+        bias = left_out.height[own] + shift - taste * left_out.along[own]
+        assert tables.meta_out is not None
+        assert tables.meta_bias is not None
+        made = tables._replace(
+            meta_out=tables.meta_out.index_put((anchors[own],), taste * left_out.output[own]),
+            meta_bias=tables.meta_bias.index_put((anchors[own],), bias),
             dropped=dropped,
             unseen=unseen,
         )
-        if tower.new_age_bias is not None:
-            assert tables.age_bias is not None
-            taken_for = taken_for._replace(age_bias=torch.stack([tables.age_bias[0], tower.new_age_bias()]))
+        return _with_new_ages(made, tower.new_age_bias)
+
+    _descend(model, catalogue, batches, factors, tower.new_age_bias, taken_for)
+    taste, shift = factors.tolist()
+    return taste, shift
+
+
+def _calibrate_without_ids(
+    model: SequenceModel, catalogue: Catalogue, batches: _Batches, left_out: _LeftOut, taste: float, shift: float
+) -> float:
+    """What is inferred of items is multiplied by it where no id is trusted. It is set, and so are biases of demand."""
+    tower, anchors = model.tower, left_out.anchors
+    ages = None
+    if tower.new_age_bias is not None:
+        ages = AgeTable(launch=False, views=False, demand=True)
+        assert ages.slope is not None
+        nn.init.ones_(ages.slope)
+    loudness = torch.tensor([0.5], requires_grad=True)
+    assert tower.inferred is not None
+    with torch.no_grad():
+        _, output, bias = tower.inferred(catalogue)
+        output[anchors] = taste * left_out.output
+        bias[anchors] = left_out.height + shift - taste * left_out.along
+    dropped = torch.ones(len(catalogue.counts), dtype=torch.bool)
+
+    def taken_for(tables: ItemTables) -> ItemTables:
+        made = tables._replace(meta_out=loudness * output, meta_bias=loudness * bias, dropped=dropped)
+        return _with_new_ages(made, ages)
+
+    _descend(model, catalogue, batches, loudness, ages, taken_for)
+    with torch.no_grad():
+        tower.inferred.loudness.fill_(loudness[0])
+        if ages is not None:
+            tower.inferred.demand.copy_(ages()[: AGE_SHAPE[2]])
+    return loudness.item()
+
+
+def _with_new_ages(tables: ItemTables, ages: AgeTable | None) -> ItemTables:
+    if ages is None:
+        return tables
+    assert tables.age_bias is not None
+    return tables._replace(age_bias=torch.stack([tables.age_bias[0], ages()]))
+
+
+def _descend(
+    model: SequenceModel,
+    catalogue: Catalogue,
+    batches: _Batches,
+    factors: Tensor,
+    ages: AgeTable | None,
+    taken_for: Callable[[ItemTables], ItemTables],
+) -> None:
+    """Lower the loss of the items by ``factors`` and by a bias of age, the tables being ``taken_for`` others."""
+    with torch.no_grad():
+        tables = model.tower(catalogue)
+    search = torch.optim.Adam([factors, *([] if ages is None else ages.parameters())], RATE)
+    for step in range(STEPS):
+        for group in search.param_groups:
+            group["lr"] = RATE * (1 - step / STEPS)
+        instead = taken_for(tables)
         some = batches.take(min(TARGETS, batches.targets // 10))
         targets = sum(int((batch.target > 0).sum()) for batch in some)
         for batch in some:
             asked = questions(batch, catalogue)
             with torch.no_grad():
                 state = _of(model, batch, catalogue, tables)
-            table = tower.output(taken_for, catalogue, asked.points)
+            table = model.tower.output(instead, catalogue, asked.points)
             loss = model.among_all(state, table, asked.moment, asked.choices) / max(targets, 1)
             loss.backward(retain_graph=True)  # type: ignore[no-untyped-call]
         search.step()
         search.zero_grad()
-    taste, shift = factors.tolist()
-    return taste, shift

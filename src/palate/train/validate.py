@@ -18,6 +18,7 @@ from palate.rank.model_scorer import ModelScorer
 from palate.rank.recommend import Progress, recommend
 from palate.train.config import ValidationConfig
 from palate.train.processes import ALONE, Processes
+from palate.words import TIMESTAMP
 
 TRIED: Final = 512
 """Targets in a row that are ranked to see how long all will take, and what memory."""
@@ -64,6 +65,13 @@ class Validator:
     def targets(self) -> int:
         """That a validation ranks, in this process."""
         return len(self._own)
+
+    def late_ndcg(self) -> float:
+        """The same of the later half, as long as events have time: what is furthest from the training."""
+        own = self._own
+        if TIMESTAMP in own.columns:
+            own = own.filter(pl.col(TIMESTAMP) >= self._queries[TIMESTAMP].median())
+        return float(np.concatenate(self._processes.gather(self._ranked(own, None))).mean())
 
     def seconds(self) -> float:
         """About how long `ndcg` takes: some of the targets are ranked, and timed."""
