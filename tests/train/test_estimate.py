@@ -6,13 +6,18 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 from tests.tokens.worlds import world
+from torch import nn
 
+from palate.data import Part, split
 from palate.errors import ConfigError, UnfinishedRunError
-from palate.tokens import Tokenizer
-from palate.train import PretrainConfig, pretrain
+from palate.foundation import FoundationModel
+from palate.tokens import Pack, Rectangle, Tokenizer
+from palate.train import PretrainConfig, measure, pretrain
 from palate.train.loop import Trainer
+from palate.train.trial import try_out
 
 
 def config(**changes: object) -> PretrainConfig:
@@ -38,6 +43,22 @@ def test_trial_steps_are_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             assert tensor.equal(two[name]), name
 
 
+def test_processes_stop_trying_together() -> None:
+    """By one clock, not each by its own: none can do a step without the others."""
+    pack = Pack((), (Rectangle(2, 4),))
+    weight = nn.Parameter(torch.ones(2))
+    for stop in (1, 3):
+        done: list[int] = []
+
+        def agreed(wish: bool, done: list[int] = done, stop: int = stop) -> bool:
+            assert not wish, "no clock is so slow"
+            return len(done) > stop
+
+        optimizer = torch.optim.AdamW([weight])
+        try_out(config(), done.append, None, [pack] * 9, [weight], optimizer, agreed)
+        assert len(done) == 1 + stop
+
+
 def test_what_happened_stands_beside_what_was_told(tmp_path: Path) -> None:
     run = pretrain(world(4), tmp_path / "run", config())
     training = json.loads((run.folder / "metrics.json").read_text())["training"]
@@ -51,6 +72,17 @@ def test_what_happened_stands_beside_what_was_told(tmp_path: Path) -> None:
     assert min(told["validation_seconds"], told["new_items_seconds"], told["sealing_seconds"]) > 0
     assert all(size >= 0 for size in told["memory"].values())
     assert told["peak_bytes"] >= told["memory"]["in use before"]
+
+
+def test_what_is_sealed_is_measured_on_the_validation_targets(tmp_path: Path) -> None:
+    """At most so many as the configuration says: a log with millions of them would be ranked for days."""
+    run = pretrain(world(4), tmp_path / "run", config(validation={"targets": 3}))
+    found = json.loads((run.folder / "metrics.json").read_text())
+    assert found["protocol"]["targets"] == 3
+    model = FoundationModel(run)
+    whole = measure(model.scorer(world(4)), world(4), split(world(4)), Part.VALIDATION)
+    assert whole is not None
+    assert whole.protocol.targets > 3
 
 
 TOLD = """

@@ -22,6 +22,8 @@ SEARCHES: Final = 16
 """Inverses until the strengths of a regression are found; the gradient of each takes as long again."""
 FORWARD: Final = 0.35
 """What a slot costs in calibrating, and one that says how states vary, of what it costs in a training step."""
+CALIBRATIONS: Final = 2
+"""Of what is said of new items beside others, and of all items where no id is trusted."""
 TRUSTS: Final = 2.5
 """Validations until it is known how far ids are trusted: five of the later half."""
 TABLE_BYTES: Final = 200
@@ -69,7 +71,7 @@ def of_new_items(
     largest = max(8 * few**2 * 6, 8 * anchors**2 * 4)
     inverse = _inverse_seconds(few)
     regressions = REGRESSIONS * inverse * (2 * SEARCHES + (anchors / few) ** 3)
-    calibrated = STEPS * epoch.slots_of(min(TARGETS, epoch.targets // 10))
+    calibrated = CALIBRATIONS * STEPS * epoch.slots_of(min(TARGETS, epoch.targets // 10))
     seconds = regressions + FORWARD * slot_seconds * (calibrated + epoch.slots_of(states))
     trusts = TRUSTS if model.tower.config.gate == "training" else 0
     return Needs(round(held + largest), seconds + trusts * validation_seconds)

@@ -170,6 +170,7 @@ class Trainer:
             packs.packs,
             self._learner.parameters(),
             self._optimizer,
+            self._agreed,
         )
         [seconds] = self._processes.sum(trial.seconds_per_slot)
         trial = trial._replace(seconds_per_slot=seconds / self._processes.world)
@@ -186,7 +187,7 @@ class Trainer:
         if validator is not None:
             sealing = of_sealing(
                 items=len(self._catalogue.counts),
-                targets=validator.all_targets,
+                targets=len(validator.queries),
                 target_seconds=validation / max(validator.targets, 1),
             )
         found = estimate(

@@ -28,14 +28,15 @@ def measure(
     compare_with: Mapping[str, Scorer] | None = None,
     progress: Progress | None = None,
     popularity: pl.DataFrame | None = None,
+    asked: pl.DataFrame | None = None,
 ) -> Evaluation | None:
     """Figures of ``scorer`` on the targets of ``part``, those of other scorers beside; none where it has no target.
 
-    Of a model they include those of its heads.
+    Of a model they include those of its heads. ``asked`` are some of the part's `queries`; all of them if not given.
 
     ``popularity`` is that of the whole log, where ``dataset`` holds some of its members.
     """
-    asked = queries(dataset, division, part)
+    asked = queries(dataset, division, part) if asked is None else asked
     if not len(asked):
         return None
     config = config or EvaluationConfig()

@@ -317,7 +317,12 @@ def _seal(
     figures = None
     if validation is not None:
         figures = measure(
-            validation.scorer, validation.dataset, validation.split, Part.VALIDATION, popularity=_popularity(log)
+            validation.scorer,
+            validation.dataset,
+            validation.split,
+            Part.VALIDATION,
+            popularity=_popularity(log),
+            asked=validation.validator.queries,
         )
     any_part, any_split = next(log.parts())
     metrics = {} if figures is None else figures.model_dump(mode="json")

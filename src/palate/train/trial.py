@@ -48,9 +48,11 @@ def try_out(
     packs: Sequence[Pack],
     parameters: Sequence[nn.Parameter],
     optimizer: torch.optim.Optimizer | Together,
+    agreed: Callable[[bool], bool],
 ) -> Trial:
     """Do the steps of some packs with ``step(number)``, and undo them; the optimizer must be new. ``validate`` says how
-    long a validation takes, by doing some of it."""
+    long a validation takes, by doing some of it. Of several processes each has a clock of its own: ``agreed`` makes one
+    answer of their wishes to stop, since none can do a step without the others."""
     assert not optimizer.state, "an optimizer that has done nothing"
     before = peak_bytes()
     kept = [parameter.detach().clone() for parameter in parameters]
@@ -63,7 +65,7 @@ def try_out(
         step(number)
         seconds += time.perf_counter() - started
         done.append(number)
-        if time.perf_counter() - began > TRIAL_SECONDS:
+        if agreed(time.perf_counter() - began > TRIAL_SECONDS):
             break
     validation = None if validate is None else validate()
     most = max(resident_bytes(), peak_bytes() if peak_bytes() > before else 0)

@@ -41,15 +41,14 @@ class Validator:
     ) -> None:
         """With several ``processes`` each ranks a share of the targets."""
         asked = queries(dataset, split, Part.VALIDATION)
-        self.all_targets = len(asked)
-        """Of the validation part."""
         if not len(asked):
             raise SplitError("the validation part has no target event", hint="change the split, or use --split none")
         if len(asked) > config.targets:
             chosen = np.random.default_rng([seed, 1]).choice(len(asked), config.targets, replace=False)
             asked = asked[np.sort(chosen)]
         self._processes = processes
-        self._queries = asked
+        self.queries = asked
+        """The targets that are ranked, of all processes."""
         self._own = asked[processes.share(len(asked))]
         self._scorer = scorer
         self._dataset = dataset
@@ -70,7 +69,7 @@ class Validator:
         """The same of the later half, as long as events have time: what is furthest from the training."""
         own = self._own
         if TIMESTAMP in own.columns:
-            own = own.filter(pl.col(TIMESTAMP) >= self._queries[TIMESTAMP].median())
+            own = own.filter(pl.col(TIMESTAMP) >= self.queries[TIMESTAMP].median())
         return float(np.concatenate(self._processes.gather(self._ranked(own, None))).mean())
 
     def seconds(self) -> float:
