@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 OUT ?= benchmarks/peer/metrics.json
 WORK ?= /tmp/palate-size
 
-.PHONY: demo test test-slow lint install bench-ml1m bench-movietweetings bench-peer bench-merging bench-windows bench-simulator bench-size bench-intents bench-time bench-cold bench-next bench-objective bench-cost bench-speed bench-batch bench-estimate bench-processes bench-length bench-cache bench-catalogue clean
+.PHONY: demo test test-slow lint install bench-ml1m bench-movietweetings bench-peer bench-race bench-merging bench-windows bench-simulator bench-size bench-intents bench-time bench-cold bench-next bench-objective bench-cost bench-speed bench-batch bench-estimate bench-processes bench-length bench-cache bench-catalogue clean
 
 demo: $(INSTALLED)  ## The whole path on the simulated service: simulate, train, measure, show.
 	rm -rf palate-demo
@@ -33,6 +33,11 @@ bench-movietweetings: $(INSTALLED)  ## The same on MovieTweetings, by its tempor
 bench-peer: $(INSTALLED)  ## Training speed beside RecTools' SASRec, in one run.
 	benchmarks/peer/setup.sh
 	$(BIN)/python benchmarks/peer/bench.py --out $(OUT)
+
+bench-race: $(INSTALLED)  ## How long Palate trains until it is as good as RecTools' SASRec after half an hour.
+	benchmarks/peer/setup.sh
+	$(BIN)/python benchmarks/peer/race.py trials --json benchmarks/peer/trials.json
+	$(BIN)/python benchmarks/peer/race.py race --json benchmarks/peer/race.json
 
 bench-merging: $(INSTALLED)  ## Whether merging adjacent events pays, on wikipedia-edits and the simulated service.
 	$(BIN)/python benchmarks/merging/bench.py wikipedia-edits --budget 600000 --json benchmarks/merging/wikipedia-edits.json

@@ -7,7 +7,8 @@ Everything runs on one thread and is timed in processor seconds, which a busy ma
 two cores the peer keeps 1.6 of them busy: half an hour is 2,880 processor seconds. `trials` trains the peer with a few
 settings for `TRIAL` seconds each, and takes the best validation NDCG@10 on the way. `race` trains the best of them
 for `RACE` seconds (its validations not counted), and Palate by benchmarks/ml1m/config.yaml with schedules of a few
-lengths (reading, fitting and validations counted). The test part is looked at once for each, with its best weights.
+lengths (reading, fitting and validations counted); a file that is there already keeps its peer and gets more lengths.
+The test part is looked at once for each, with its best weights.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["trials", "race"])
     parser.add_argument("--trials", type=Path, default=Path(__file__).with_name("trials.json"))
-    parser.add_argument("--epochs", type=int, nargs="+", default=[6, 10], help="schedules of Palate")
+    parser.add_argument("--epochs", type=int, nargs="+", default=[6, 10, 16], help="schedules of Palate")
     parser.add_argument("--json", type=Path, required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -128,19 +129,25 @@ def main() -> None:
                 print(changed, trials[-1]["best"], flush=True)
                 arguments.json.write_text(json.dumps(trials, indent=1) + "\n", encoding="utf-8")
             return
-        trials = json.loads(arguments.trials.read_text(encoding="utf-8"))
-        best = max(trials, key=lambda each: each["best"]["ndcg"])["settings"]
-        settings = {name: best[name] for name in DEFAULT}
-        lists = work / "lists.parquet"
-        options = ("--recommend", work / "history.parquet", "--recommendations", lists)
-        theirs = peer(work, settings, "--seconds", RACE, *options)
-        theirs["test"] = ndcg_of_recommendations(lists, work / "test.parquet")
-        print("peer", theirs, flush=True)
-        figures: dict[str, Any] = {"peer": theirs, "palate": []}
+        if arguments.json.exists():
+            figures: dict[str, Any] = json.loads(arguments.json.read_text(encoding="utf-8"))
+        else:
+            figures = {"peer": raced(work, arguments.trials), "palate": []}
         for epochs in arguments.epochs:
-            figures["palate"].append(ours(dataset, work, epochs, theirs["best"]["ndcg"]))
+            figures["palate"].append(ours(dataset, work, epochs, figures["peer"]["best"]["ndcg"]))
             print("palate", figures["palate"][-1], flush=True)
             arguments.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+def raced(work: Path, trials: Path) -> dict[str, Any]:
+    """The peer with the settings of the best trial, after half an hour of two cores."""
+    settings = max(json.loads(trials.read_text(encoding="utf-8")), key=lambda each: each["best"]["ndcg"])["settings"]
+    lists = work / "lists.parquet"
+    options = ("--recommend", work / "history.parquet", "--recommendations", lists)
+    found = peer(work, {name: settings[name] for name in DEFAULT}, "--seconds", RACE, *options)
+    found["test"] = ndcg_of_recommendations(lists, work / "test.parquet")
+    print("peer", found, flush=True)
+    return found
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from palate.foundation import FoundationModel
 from palate.tokens import Pack, Rectangle, Tokenizer
 from palate.train import PretrainConfig, measure, pretrain
 from palate.train.loop import Trainer
+from palate.train.pretrain import estimate_training
 from palate.train.trial import try_out
 
 

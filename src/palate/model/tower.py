@@ -200,6 +200,8 @@ class ItemTower(nn.Module):
             self.id_bias.copy_(share if self.age_bias is None else share / 2)
             for table, part in ((self.age_bias, 0.5), (self.new_age_bias, 1.0)):
                 if table is not None and table.slope is not None:
+                    for parameter in table.parameters():
+                        parameter.zero_()
                     table.slope.fill_(part)
 
     def inputs(
