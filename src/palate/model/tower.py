@@ -11,6 +11,7 @@ training has g = 0: it is scored by the same code, from what is known of it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -30,6 +31,10 @@ from palate.words import FIRST_KNOWN
 _LAUNCH, _VIEWS, _DEMAND = AGE_SHAPE
 _LITTLE_DEMAND = 0.25
 """Added to the demand before its logarithm is taken: where there is less, it says little."""
+
+
+_NO_DEMAND = 0.5
+"""What the bias of an item without any demand starts at: that of half an event."""
 
 
 class ItemTables(NamedTuple):
@@ -203,6 +208,8 @@ class ItemTower(nn.Module):
                     for parameter in table.parameters():
                         parameter.zero_()
                     table.slope.fill_(part)
+                    assert table.demand is not None
+                    table.demand[0] = part * math.log(_NO_DEMAND / _LITTLE_DEMAND)
 
     def inputs(
         self, tables: ItemTables, catalogue: Catalogue, item: Int32[Tensor, "T"], moment: Int64[Tensor, "T"]
