@@ -315,11 +315,8 @@ class Trainer:
             figures=figures,
             epochs=self._config.epochs,
             resumed_at=self.state.step,
-            bytes_of_state=4 * 5 * parameters,
-            peak=peak,
             processes=self._processes.world,
             estimate=self.state.estimate,
-            softmax=self.state.softmax,
         )
         for reporter in self._reporters:
             reporter.start(start)

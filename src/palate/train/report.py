@@ -21,16 +21,10 @@ class Start(NamedTuple):
     epochs: int
     resumed_at: int
     """Steps done before; 0 for a fresh training."""
-    bytes_of_state: int
-    """Weights, gradients, both moments and the best weights."""
-    peak: float
-    """Measured operations a second of this machine."""
     processes: int
     """How many train together."""
     estimate: Estimate | None
     """What all of it will take; none where nobody asked."""
-    softmax: str
-    """Which softmax is descended, and why."""
 
 
 class Step(NamedTuple):
