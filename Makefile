@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 OUT ?= benchmarks/peer/metrics.json
 WORK ?= /tmp/palate-size
 
-.PHONY: demo test test-slow lint install bench-ml1m bench-movietweetings bench-peer bench-race bench-merging bench-windows bench-simulator bench-size bench-intents bench-time bench-cold bench-next bench-objective bench-cost bench-speed bench-batch bench-estimate bench-processes bench-length bench-cache bench-catalogue clean
+.PHONY: demo test test-slow lint install bench-ml1m bench-movietweetings bench-peer bench-race bench-merging bench-windows bench-simulator bench-size bench-intents bench-time bench-cold bench-next bench-objective bench-cost bench-speed bench-batch bench-estimate bench-processes bench-device bench-length bench-cache bench-catalogue clean
 
 demo: $(INSTALLED)  ## The whole path on the simulated service: simulate, train, measure, show.
 	rm -rf palate-demo
@@ -95,6 +95,9 @@ bench-batch: $(INSTALLED)  ## Recommending for all members of ML-1M beside RecTo
 
 bench-estimate: $(INSTALLED)  ## Memory and time of trainings, estimated and as they turned out.
 	$(BIN)/python benchmarks/estimate/bench.py --json benchmarks/estimate/metrics.json
+
+bench-device: $(INSTALLED)  ## Training on a GPU: speed, share of its peak, long contexts.
+	$(BIN)/python benchmarks/device/bench.py --device cuda --json benchmarks/device/metrics.json
 
 bench-processes: $(INSTALLED)  ## Losses, weights, memory and time with one and two processes.
 	$(BIN)/python benchmarks/processes/bench.py --json benchmarks/processes/metrics.json

@@ -191,6 +191,22 @@ def by_its_words(query: Tensor, key: Tensor, value: Tensor, grid: Grid, *parts: 
     return logits.masked_fill(~seen.mask(s, q, k), -torch.inf).softmax(-1) @ seen.value
 
 
+def test_flex_attention_gets_one_type() -> None:
+    """Its kernel takes no mixture: summaries are averaged in another type than that of lowered products."""
+    case = Case(Span(block=4, back=1, own=2, rank=2), [0], 30).to("cpu")
+    types = []
+
+    def typed(query: Tensor, key: Tensor, value: Tensor, grid: Grid, *parts: Any) -> Tensor:
+        seen = what_is_seen(key, value, grid, *parts)
+        types.extend([query.dtype, seen.key.dtype, seen.value.dtype])
+        return query
+
+    case.rows = [each.bfloat16() for each in case.rows]
+    with torch.autocast("cpu", torch.bfloat16):
+        case.fast(typed)
+    assert types == [torch.bfloat16] * 3
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="FlexAttention's kernel needs a GPU")
 def test_flex_attention_learns_the_same() -> None:
     """Values and gradients of the compiled kernel, on a GPU."""

@@ -32,6 +32,9 @@ def pretrain_command(
         bool,
         typer.Option("--sharded", help="Under torchrun: share out the weights too (FSDP2) instead of copying them."),
     ] = False,
+    device: Annotated[
+        str, typer.Option(help="Where steps are taken: cpu, cuda, or cuda:1 for the second GPU.")
+    ] = "cpu",
     strict: Annotated[bool, typer.Option("--strict", help="Stop where a repair of the data would be needed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
@@ -44,22 +47,33 @@ def pretrain_command(
     """
     from palate.terminal.progress import TerminalReporter, duration, estimate_lines
     from palate.train import PretrainConfig, estimate_training, pretrain
+    from palate.train.device import find_device
     from palate.train.processes import processes
 
     settings = PretrainConfig() if config is None else PretrainConfig.from_yaml(config)
     changes = {name: value for name, value in (("epochs", epochs), ("seed", seed)) if value is not None}
     settings = PretrainConfig.parse(settings.model_dump() | changes, source="the command line")
+    place = find_device(device)
     with processes() as joined:
         messages = Console(stderr=True, quiet=not joined.writes)
         log = open_log(data, split, strict=strict, messages=messages)
         if dry_run:
-            found = estimate_training(log, out, settings, processes=joined, sharded=sharded)
+            found = estimate_training(log, out, settings, processes=joined, sharded=sharded, device=place)
             if joined.writes:
                 typer.echo(found.model_dump_json() if as_json else "\n".join(estimate_lines(found)))
             return
         with TerminalReporter(messages) as reporter:
             reporters = [reporter] if joined.writes else []
-            run = pretrain(log, out, settings, resume=resume, reporters=reporters, processes=joined, sharded=sharded)
+            run = pretrain(
+                log,
+                out,
+                settings,
+                resume=resume,
+                reporters=reporters,
+                processes=joined,
+                sharded=sharded,
+                device=place,
+            )
     if not joined.writes:
         return
     metrics = json.loads((run.folder / "metrics.json").read_text(encoding="utf-8"))

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from palate.model.lowered import lowered
 from palate.tokens.batch import Rectangle
 
 
@@ -99,6 +100,7 @@ def attention_at(
 
 class _BiasedAttention(torch.autograd.Function):
     @staticmethod
+    @lowered
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
         shape = b, H, rows, E = query.shape
         q, k, v = (each.reshape(b * H, rows, E) for each in (query, key, value))

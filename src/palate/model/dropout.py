@@ -50,6 +50,6 @@ def draw(like: Float[Tensor, "..."], share: float) -> Keep:
     # 0 below the threshold and 1 from it on, by arithmetic: booleans take several times as long.
     threshold = dropped - _LEVELS // 2
     mask = (
-        lanes.clamp_(threshold - 1, threshold).to(like.dtype).sub_(threshold - 1) if dropped else torch.ones_like(like)
+        lanes.clamp_(threshold - 1, threshold).sub_(threshold - 1).to(like.dtype) if dropped else torch.ones_like(like)
     )
     return Keep(mask, _LEVELS / (_LEVELS - dropped))

@@ -84,8 +84,9 @@ def what_is_seen(
     C, back, own = span.block, span.back, span.own
     old, ancient = span.exact(n - 1), span.summarised(n - 1)
     pooled, together = of_grid(summaries, grid, key, value)
-    keys = torch.cat([together.key.flatten(2, 3), pooled.key.flatten(2, 3), key], dim=2)
-    values = torch.cat([together.value.flatten(2, 3), pooled.value.flatten(2, 3), value], dim=2)
+    # Summaries have been averaged in a type of their own where products are lowered.
+    keys = torch.cat([each.flatten(2, 3).to(key.dtype) for each in (together.key, pooled.key)] + [key], dim=2)
+    values = torch.cat([each.flatten(2, 3).to(key.dtype) for each in (together.value, pooled.value)] + [value], dim=2)
 
     device, r = key.device, span.rank
     places = torch.arange(P, device=device)

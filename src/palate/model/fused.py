@@ -16,6 +16,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from palate.model.dropout import Keep
+from palate.model.lowered import lowered
 from palate.model.product import product, product_of_rows
 
 
@@ -72,28 +73,36 @@ class _Gated(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, update: Tensor, weight: Tensor, bias: Tensor, mask: Tensor | None, scale: float
     ) -> Tensor:
-        share = product(x, weight.T, bias).sigmoid_()
-        if mask is not None:
-            share.mul_(mask)
-        ctx.save_for_backward(x, update, weight, share)
-        ctx.scale = scale
-        return torch.addcmul(x, share, update, value=scale)
+        # What is updated keeps its type, however few bits the update has.
+        low = update.dtype
+        with torch.autocast(x.device.type, enabled=False):
+            state, weight = x.to(low), weight.to(low)
+            share = product(state, weight.T, bias.to(low)).sigmoid_()
+            if mask is not None:
+                share.mul_(mask)
+            ctx.save_for_backward(state, update, weight, share)
+            ctx.scale = scale
+            return torch.addcmul(x, share.to(x.dtype), update.to(x.dtype), value=scale)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, update, weight, share = ctx.saved_tensors
-        d_update = gradient * share
+        d_update = gradient.to(x.dtype) * share
         # σ' = σ (1 - σ); where a number was dropped the share is 0, and so is this.
         d_gate = d_update * update
         d_gate.addcmul_(d_gate, share, value=-1)
-        d_x = product(d_gate, weight * ctx.scale, gradient)
+        if x.dtype == gradient.dtype:
+            d_x = product(d_gate, weight * ctx.scale, gradient)
+        else:
+            d_x = gradient + product(d_gate, weight * ctx.scale)
         d_weight = product_of_rows(d_gate, x) * ctx.scale
         return d_x, d_update.mul_(ctx.scale), d_weight, d_gate.sum(0) * ctx.scale, None, None
 
 
 class _SwiGLU(torch.autograd.Function):
     @staticmethod
+    @lowered
     def forward(ctx: Any, x: Tensor, into: Tensor, out: Tensor) -> Tensor:
         both = product(x, into.T)
         gate, linear = both.chunk(2, dim=1)

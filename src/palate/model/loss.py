@@ -32,7 +32,7 @@ from torch.nn import functional as F
 from palate.model.product import ROWS, linear, product, product_of_rows
 
 CHUNK_BYTES = 4 * 2**20
-"""Logits that are alive at a time where memory would allow more: they stay in the processor's cache."""
+"""Logits that are alive at a time on a processor where memory would allow more: they stay in its cache."""
 LEAST_ROWS = 256
 """Fewer rows a chunk than this are a matter of memory, never of the cache."""
 FEWEST_ROWS = 64
@@ -118,7 +118,7 @@ def mixed_softmax_loss(
     loss: Tensor
     if mixture is None:
         biases = bias[None] if moment_bias is None else bias + moment_bias
-        rows = _rows(logit_bytes, len(items))
+        rows = _rows(logit_bytes, items)
         fewest = min(FEWEST_ROWS, len(state))
         if rows < fewest and len(biases) == 1 and own is None:
             block = max(logit_bytes // (4 * fewest), 1)
@@ -128,7 +128,7 @@ def mixed_softmax_loss(
             return loss
         loss = _SoftmaxLoss.apply(state, items, biases, own, moment, *choices, rows)  # type: ignore[no-untyped-call]
         return loss
-    rows = _rows(logit_bytes // 2, len(items))
+    rows = _rows(logit_bytes // 2, items)
     ones = torch.ones(len(state), 1, dtype=state.dtype, device=state.device)
     state = torch.cat([state, ones], dim=1)
     items = torch.cat([items, bias[:, None]], dim=1)
@@ -139,10 +139,11 @@ def mixed_softmax_loss(
     return loss
 
 
-def _rows(logit_bytes: int, items: int) -> int:
-    """Rows of a chunk: what the memory allows, and no more than stay in the cache."""
-    a_row = 4 * max(items, 1)
-    rows = max(min(logit_bytes // a_row, max(CHUNK_BYTES // a_row, LEAST_ROWS)), 1)
+def _rows(logit_bytes: int, items: Tensor) -> int:
+    """Rows of a chunk: what the memory allows, and on a processor no more than stay in its cache."""
+    a_row = 4 * max(len(items), 1)
+    of_cache = max(CHUNK_BYTES // a_row, LEAST_ROWS) if items.device.type == "cpu" else logit_bytes
+    rows = max(min(logit_bytes // a_row, of_cache), 1)
     return rows - rows % ROWS if rows > ROWS else rows
 
 

@@ -82,6 +82,8 @@ class SequenceModel(nn.Module):
         self.ahead = ahead
         self.presentation = presentation
         self.logit_bytes = logit_bytes
+        self.lowered: torch.dtype | None = None
+        """The type of the encoder's products, where that is not the weights' own; what lies between them keeps it."""
 
     def forward(
         self, batch: Batch, catalogue: Catalogue, tables: ItemTables, wanted: Int64[Tensor, "n"] | None = None
@@ -89,8 +91,9 @@ class SequenceModel(nn.Module):
         """The state of every row before its intents, or of ``wanted`` ones, ascending; not of padding."""
         batch = batch if self.hide is None else self.hide(batch)
         items = self.tower.inputs(tables, catalogue, batch.ids[:, 0], batch.key_time)
-        state: Tensor = self.encode(self.embed(batch, items), batch, wanted)
-        return state
+        with torch.autocast(items.device.type, self.lowered, enabled=self.lowered is not None):
+            state: Tensor = self.encode(self.embed(batch, items).to(items.dtype), batch, wanted)
+        return state.to(items.dtype)
 
     def states(
         self, batch: Batch, catalogue: Catalogue, wanted: Int64[Tensor, "n"] | None = None

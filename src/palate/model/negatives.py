@@ -17,6 +17,7 @@ once.
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import NamedTuple
 
@@ -50,6 +51,14 @@ class NegativeSampler:
         weight = (weight / weight.max()) ** config.power  # at most 1, whatever the power
         self._weight = weight / weight.sum()
         self._reach = self._weight.cumsum(0)
+
+    def to(self, device: torch.device) -> NegativeSampler:
+        """The same in the memory of a device."""
+        other = copy.copy(self)
+        other._share, other._weight, other._reach = (
+            each.to(device) for each in (self._share, self._weight, self._reach)
+        )
+        return other
 
     @property
     def draws(self) -> int:

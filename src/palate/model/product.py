@@ -113,4 +113,5 @@ def _dense(b: Tensor) -> Tensor:
 
 
 def _by_onednn(x: Tensor) -> bool:
-    return HAS_ONEDNN and x.device.type == "cpu" and x.dtype == torch.float32
+    on_processor = HAS_ONEDNN and x.device.type == "cpu" and x.dtype == torch.float32
+    return on_processor and not torch.is_autocast_enabled("cpu")

@@ -309,13 +309,14 @@ class AgeTable(nn.Module):
 
     def forward(self) -> Float[Tensor, "C"]:
         """The sums, in the order of the codes."""
-        total = torch.zeros(AGE_SHAPE)
+        device = next(self.parameters()).device
+        total = torch.zeros(AGE_SHAPE, device=device)
         if self.launch is not None:
             total = total + self.launch[:, None, None]
         if self.views is not None:
             total = total + self.views[:, None]
         if self.demand is not None and self.slope is not None:
-            place = (torch.arange(_DEMAND) - 0.5).clamp(min=0) / DEMAND_STEPS + 1
+            place = (torch.arange(_DEMAND, device=device) - 0.5).clamp(min=0) / DEMAND_STEPS + 1
             place[0] = 0
             corner = place.long()
             between = torch.lerp(self.demand[corner], self.demand[corner + 1], place - corner)

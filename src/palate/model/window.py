@@ -24,6 +24,7 @@ from torch.autograd.function import once_differentiable
 
 from palate.model.bias import PositionBias, TimeBias, gap_buckets
 from palate.model.grid import Grid, Span
+from palate.model.lowered import lowered
 from palate.model.summary import Summaries, of_grid
 
 
@@ -100,6 +101,7 @@ def reference_windowed_attention(
 
 class _Windowed(torch.autograd.Function):
     @staticmethod
+    @lowered
     def forward(
         ctx: Any,
         query: Tensor,

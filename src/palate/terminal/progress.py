@@ -40,6 +40,8 @@ class TerminalReporter:
         self._line(
             f"a model of {start.parameters:,} parameters learns from {start.figures.targets:,} targets, {often} each"
         )
+        if start.device is not None:
+            self._line(f"trains on {start.device}")
         if start.processes > 1:
             self._line(f"{start.processes} processes share each batch")
         if start.estimate is not None:
@@ -137,7 +139,10 @@ def needed_lines(estimate: Estimate) -> list[str]:
     free = ""
     if estimate.available_bytes is not None:
         free = f" ({size(estimate.memory[RESIDENT] + estimate.available_bytes)} are free)"
-    lines = [f"needs about {size(estimate.peak_bytes)} of memory{free} and at most {duration(estimate.seconds)}"]
+    of_device = "" if estimate.device_bytes is None else f", {size(estimate.device_bytes)} of the GPU's"
+    lines = [
+        f"needs about {size(estimate.peak_bytes)} of memory{free}{of_device} and at most {duration(estimate.seconds)}"
+    ]
     if estimate.missing_bytes > 0:
         lines.append(
             f"warning: that is {size(estimate.missing_bytes)} too much; smaller packing.batch_tokens, windows.context "

@@ -6,6 +6,7 @@ table of counts: 24 bytes for each item and step in which it had an event, and 1
 
 from __future__ import annotations
 
+import copy
 import itertools
 from typing import Final
 
@@ -60,6 +61,7 @@ class AgeCounts:
         self._moments = torch.from_numpy(moments)
         self._launch = torch.from_numpy(launch)
         self._launch_edges = torch.tensor(launch_edges, dtype=torch.float64)
+        self._view_edges = torch.tensor(VIEW_EDGES)
         self._half_life = half_life
         by_step = np.argsort(step, kind="stable")
         levels = np.empty(len(item))
@@ -78,21 +80,29 @@ class AgeCounts:
         """The codes at ``points``, or of pairs of a point and an item, as a tensor would give them."""
         if isinstance(index, tuple):
             points, items = index
-            return self._pairs(points, torch.as_tensor(items).expand_as(points))
-        return self.grid(index, torch.arange(self.shape[1]))
+            return self._pairs(points, torch.as_tensor(items, device=points.device).expand_as(points))
+        return self.grid(index, torch.arange(self.shape[1], device=index.device))
 
     def grid(self, points: Int64[Tensor, "U"], items: Int64[Tensor, "S"]) -> Int16[Tensor, "U S"]:
         """The code of each of these items at each of these ascending points."""
         start = self._start[items]
         lengths = self._start[items + 1] - start
-        of = torch.repeat_interleave(torch.arange(len(items)), lengths)
-        entry = torch.arange(len(of)) - (lengths.cumsum(0) - lengths)[of] + start[of]
+        of = torch.repeat_interleave(torch.arange(len(items), device=items.device), lengths)
+        entry = torch.arange(len(of), device=items.device) - (lengths.cumsum(0) - lengths)[of] + start[of]
         step = self._key[entry] - items[of] * self._span
         events = (self._before[entry + 1] - self._before[entry]).int()
         views = self._counted(points, of, step + 1, events, len(items))
         level = self._reached(points, of, step + 1, self._level[entry], len(items))
         demand = level - ((points - 1).double() / self._half_life)[:, None]
         return self._codes(self._moments[points][:, None] - self._launch[items], views, demand)
+
+    def to(self, device: torch.device) -> AgeCounts:
+        """The same in the memory of a device."""
+        other = copy.copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                setattr(other, name, value.to(device))
+        return other
 
     def tensors(self) -> list[Tensor]:
         """Everything that decides a code."""
@@ -103,7 +113,7 @@ class AgeCounts:
         """Events of each of ``S`` items that are ``known`` at each point ``[U, S]``."""
         place = torch.searchsorted(points, known)
         there = place < len(points)
-        counts = torch.zeros(len(points) * S, dtype=torch.int32)
+        counts = torch.zeros(len(points) * S, dtype=torch.int32, device=points.device)
         counts.index_add_(0, place[there] * S + of[there], events[there])
         return counts.view(len(points), S).cumsum(0, dtype=torch.int32)
 
@@ -112,7 +122,7 @@ class AgeCounts:
         """The level of each of ``S`` items that is known at each point ``[U, S]``; levels rise from entry to entry."""
         place = torch.searchsorted(points, known)
         there = place < len(points)
-        levels = torch.full((len(points) * S,), -torch.inf, dtype=torch.float64)
+        levels = torch.full((len(points) * S,), -torch.inf, dtype=torch.float64, device=points.device)
         levels.scatter_reduce_(0, place[there] * S + of[there], level[there], "amax")
         return levels.view(len(points), S).cummax(0).values
 
@@ -127,7 +137,7 @@ class AgeCounts:
     def _codes(self, age: Tensor, views: Tensor, demand: Float64[Tensor, "..."]) -> Tensor:
         # What has yet to launch, or who knows when, is the youngest.
         launch = torch.bucketize(age, self._launch_edges, right=True).masked_fill_(age.isnan(), 0)
-        launch.mul_(_VIEWS).add_(torch.bucketize(views, torch.tensor(VIEW_EDGES), right=True))
+        launch.mul_(_VIEWS).add_(torch.bucketize(views, self._view_edges, right=True))
         bucket = torch.floor((demand - LEAST_DEMAND) * DEMAND_STEPS) + 1
         launch.mul_(_DEMAND).add_(bucket.clamp(0, _DEMAND - 1).long())
         return launch.to(torch.int16)

@@ -86,6 +86,10 @@ class Batch(NamedTuple):
     rectangles: tuple[Rectangle, ...]
     """Their slots add up to T, in order."""
 
+    def to(self, device: torch.device) -> Batch:
+        """The same rows in the memory of a device."""
+        return Batch._make(each.to(device) if isinstance(each, Tensor) else each for each in self)
+
     def items(self) -> Int64[Tensor, "S"]:
         """Places in the catalogue of all items that the rows carry, ask for or were shown; ascending, each once."""
         named: Tensor = torch.unique(torch.cat([self.ids[:, 0].long(), self.target, self.shown.reshape(-1).long()]))
@@ -196,6 +200,9 @@ class AgeCodes(Protocol):
     def grid(self, points: Int64[Tensor, "U"], items: Int64[Tensor, "S"]) -> Int16[Tensor, "U S"]:
         """The code of each of these items at each of these ascending points."""
 
+    def to(self, device: torch.device) -> AgeCodes:
+        """The same in the memory of a device."""
+
     def tensors(self) -> list[Tensor]:
         """Everything that decides a code."""
 
@@ -217,6 +224,10 @@ class Catalogue(NamedTuple):
     """Ascending; the first holds for everything before the second."""
     ages: Int16[Tensor, "K V"] | AgeCodes
     """The code of each item's age at each moment, as `palate.tokens.ages` makes it."""
+
+    def to(self, device: torch.device) -> Catalogue:
+        """The same in the memory of a device."""
+        return Catalogue._make(each if isinstance(each, int) else each.to(device) for each in self)
 
     def take(self, items: Int64[Tensor, "S"], points: Int64[Tensor, "U"]) -> Catalogue:
         """Some of the items at some of the moments, both by their places, ascending."""

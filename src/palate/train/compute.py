@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from palate.model import SequenceModel
 from palate.model.product import product
 from palate.model.transformer import Transformer
 from palate.tokens import Batch
+from palate.train.device import PROCESSOR
 from palate.words import FIRST_KNOWN
 
 
@@ -56,19 +57,36 @@ def _projections(part: nn.Module) -> int:
     return sum(layer.weight.numel() for layer in part.modules() if isinstance(layer, nn.Linear))
 
 
-def measured_peak(seconds: float = 0.4, size: int = 1024) -> float:
-    """Operations a second of float32 matrix products of ``size`` × ``size``, the best of several on this machine.
+def measured_peak(
+    seconds: float = 0.4,
+    size: int | None = None,
+    *,
+    device: torch.device = PROCESSOR,
+    dtype: torch.dtype = torch.float32,
+) -> float:
+    """Operations a second of matrix products of ``size`` × ``size``, the best of several on this machine.
 
     The better of torch's own product and of the one that the model uses (`palate.model.product`).
     """
-    a, b = torch.randn(size, size), torch.randn(size, size)
+    on_processor = device.type == "cpu"
+    size = size or (1024 if on_processor else 4096)
+    a, b = torch.randn(2, size, size, device=device, dtype=dtype)
+    times = 1 if on_processor else 8  # a GPU has its next product waiting
     best = 0.0
     for multiply in (torch.mm, product):
-        multiply(a, b)
+        _until_done(multiply(a, b))
         until, mine = time.perf_counter() + seconds / 2, 0.0
         while not mine or time.perf_counter() < until:  # one at least, however busy the machine is
             start = time.perf_counter()
-            multiply(a, b)
-            mine = 2 * size**3 / (time.perf_counter() - start)
+            for _ in range(times):
+                found = multiply(a, b)
+            _until_done(found)
+            mine = times * 2 * size**3 / (time.perf_counter() - start)
             best = max(best, mine)
     return best
+
+
+def _until_done(found: Tensor) -> None:
+    """A GPU answers before it has worked; reading a number waits for it."""
+    if found.device.type != "cpu":
+        found[0, 0].item()

@@ -11,6 +11,7 @@ from palate.model import ModelConfig, ObjectiveConfig
 from palate.model.config import Probability
 from palate.tokens import PackConfig, TokenizerConfig, WindowConfig
 from palate.tokens.rewards import RewardConfig
+from palate.train.device import Precision
 
 MOST_SEED: Final = 2**31 - 1
 """A step's random state is of 64 bits: those of the seed, the process and the step."""
@@ -65,6 +66,8 @@ class PretrainConfig(Config):
     """What the losses count."""
     rewards: RewardConfig | None = None
     """What a target counts; none: all count the same."""
+    precision: Precision = "auto"
+    """Type of the encoder's products in training; auto: bfloat16 on a GPU, float32 on a processor."""
     optimizer: OptimizerConfig = OptimizerConfig()
     """How weights move."""
     validation: ValidationConfig = ValidationConfig()

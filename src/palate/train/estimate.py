@@ -51,6 +51,8 @@ class Estimate(BaseModel):
     """The last measuring, and writing the run."""
     seconds: float
     """Training, fit and sealing."""
+    device_bytes: int | None = None
+    """Of a GPU's memory, the most that the steps of the trial had in use; none on the processor."""
 
     @property
     def missing_bytes(self) -> int:
@@ -70,6 +72,7 @@ def estimate(
     state_bytes: int,
     new_items: Needs,
     sealing: Needs,
+    device_bytes: int | None = None,
 ) -> Estimate:
     """Put together what ``packs`` of an epoch take, and what comes behind.
 
@@ -104,6 +107,7 @@ def estimate(
         new_items_seconds=new_items.seconds,
         sealing_seconds=sealing_seconds,
         seconds=training_seconds + new_items.seconds + sealing_seconds,
+        device_bytes=device_bytes,
     )
 
 

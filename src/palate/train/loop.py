@@ -24,6 +24,7 @@ from palate.tokens import Batch, Catalogue
 from palate.train.afterwards import Epoch, Needs, of_new_items, of_sealing
 from palate.train.compute import Operations, measured_peak
 from palate.train.config import PretrainConfig
+from palate.train.device import PROCESSOR, lowered_type, most_bytes, told
 from palate.train.estimate import Estimate, estimate
 from palate.train.loader import made_ahead
 from palate.train.memory import keep_freed_memory
@@ -42,7 +43,7 @@ from palate.train.report import Reporter, Start, Step
 from palate.train.resident import peak_bytes
 from palate.train.softmax import SoftmaxChoice
 from palate.train.state import TrainingState, Validation
-from palate.train.trial import slots, try_out
+from palate.train.trial import Trial, slots, try_out
 from palate.train.validate import Validator
 
 SMOOTHING = 0.95
@@ -66,25 +67,34 @@ class Trainer:
         reporters: Sequence[Reporter] = (),
         processes: Processes = ALONE,
         sharded: bool = False,
+        device: torch.device = PROCESSOR,
     ) -> None:
-        """With several ``processes`` every one of them has such a trainer; ``sharded`` as in `Learner`. With a sampled
-        ``softmax`` item tables are moved by rows; without one it is exact.
+        """With several ``processes`` every one of them has such a trainer; ``sharded`` and ``device`` as in `Learner`.
+        With a sampled ``softmax`` item tables are moved by rows; without one it is exact.
         """
         self._config = config
         self._model = model
         self._processes = processes
-        self._learner = Learner(model, processes, sharded=sharded)
+        self._device, lowered = device, lowered_type(config.precision, device)
+        self._products = lowered or torch.float32
+        self._learner = Learner(model, processes, sharded=sharded, device=device, lowered=lowered)
         self._planner = planner
         self._catalogue = catalogue
         self._validator = validator
         self._checkpoints = checkpoints
         self._reporters = reporters
-        self._sampler = None if softmax is None else softmax.sampler
+        self._described = catalogue.to(device)
+        self._sampler = None if softmax is None or softmax.sampler is None else softmax.sampler.to(device)
         self._optimizer = build_optimizer(self._learner.trained, config.optimizer, by_rows=self._sampler is not None)
         self._operations = Operations(model, None if self._sampler is None else self._sampler.draws)
         self._best: dict[str, Tensor] = {}
         self._speed = _Speed()
-        self.state = TrainingState(data=data, config=config.to_yaml(), softmax="" if softmax is None else softmax.told)
+        self.state = TrainingState(
+            data=data,
+            config=config.to_yaml(),
+            softmax="" if softmax is None else softmax.told,
+            device=told(device, lowered),
+        )
 
     def restore(self) -> None:
         """Go on from the last checkpoint, where there is one.
@@ -105,14 +115,14 @@ class Trainer:
         tensors = self._learner.spread_state(checkpoint.optimizer)
         load_optimizer_tensors(self._learner.trained, self._optimizer, tensors)
         self._best = checkpoint.best
-        self.state = state.model_copy(update={"estimate": self.state.estimate})
+        self.state = state.model_copy(update={"estimate": self.state.estimate, "device": self.state.device})
 
     def run(self) -> TrainingState:
         """Train to the end, from wherever the state stands."""
         state, config = self.state, self._config
         keep_freed_memory()
         plan = self._planner.epoch(state.epoch)
-        peak = measured_peak()
+        peak = self._peak()
         self._tell_start(plan, peak)
         since = time.monotonic()
         saved = since
@@ -120,10 +130,10 @@ class Trainer:
             if state.batch == 0 and state.epoch > 0:
                 plan = self._planner.epoch(state.epoch)
             self._learner.train()
-            with closing(made_ahead(partial(self._planner.batch, plan), range(state.batch, len(plan.packs)))) as made:
-                for batch in made:
+            with closing(made_ahead(partial(self._made, plan), range(state.batch, len(plan.packs)))) as batches:
+                for made in batches:
                     progress = (state.epoch + state.batch / len(plan.packs)) / config.epochs
-                    self._step(batch, progress, peak)
+                    self._step(made, progress, peak)
                     state.batch += 1
                     now = time.monotonic()
                     state.seconds, since = state.seconds + now - since, now
@@ -134,7 +144,7 @@ class Trainer:
                 self._optimizer.settle()
             state.epoch, state.batch = state.epoch + 1, 0
             self._end_epoch()
-            peak = max(peak, measured_peak(seconds=0.1))  # the first measure may have met a busy moment
+            peak = max(peak, self._peak(seconds=0.1))  # the first measure may have met a busy moment
             now = time.monotonic()
             state.seconds, since = state.seconds + now - since, now
             self._save()
@@ -145,6 +155,7 @@ class Trainer:
         self._model.eval()
         if state.estimate is not None:
             state.peak_bytes = peak_bytes()
+        state.device_bytes = most_bytes(self._device)
         for reporter in self._reporters:
             reporter.finish(state)
         return state
@@ -161,7 +172,7 @@ class Trainer:
         self._learner.train()
 
         def step(number: int) -> None:
-            self._learn(self._planner.batch(packs, number), number, config.optimizer.learning_rate)
+            self._learn(self._made(packs, number), number, config.optimizer.learning_rate)
 
         trial = try_out(
             config,
@@ -181,7 +192,7 @@ class Trainer:
                 self._model,
                 self._catalogue,
                 epoch=Epoch(targets, len(packs.packs), sum(map(slots, packs.packs))),
-                slot_seconds=trial.seconds_per_slot * self._processes.world,
+                slot_seconds=self._slot_seconds(packs, trial),
                 validation_seconds=validation,
             )
         if validator is not None:
@@ -200,22 +211,42 @@ class Trainer:
             state_bytes=4 * sum(parameter.numel() for parameter in self._model.parameters()),
             new_items=new_items,
             sealing=sealing,
+            device_bytes=most_bytes(self._device),
         )
         self.state.estimate = found
         return found
 
-    def _step(self, batch: Batch, progress: float, peak: float) -> None:
+    def _slot_seconds(self, packs: EpochPlan, trial: Trial) -> float:
+        """What a slot of a training step costs on the processor, where new items are fitted."""
+        if self._device.type == "cpu":
+            return trial.seconds_per_slot * self._processes.world
+        smallest = min(range(len(packs.packs)), key=lambda number: slots(packs.packs[number]))
+        batch = self._planner.batch(packs, smallest)
+        started = time.perf_counter()
+        self._model.train()
+        self._model.loss(batch, self._catalogue, self._config.objective).total.backward()  # type: ignore[no-untyped-call]
+        self._model.zero_grad(set_to_none=True)
+        return (time.perf_counter() - started) / slots(packs.packs[smallest])
+
+    def _made(self, plan: EpochPlan, number: int) -> _Made:
+        batch = self._planner.batch(plan, number)
+        return _Made(batch.to(self._device), int((batch.target > 0).sum()), self._operations.of(batch))
+
+    def _peak(self, seconds: float = 0.4) -> float:
+        return measured_peak(seconds, device=self._device, dtype=self._products)
+
+    def _step(self, made: _Made, progress: float, peak: float) -> None:
         state, config = self.state, self._config
         started = time.perf_counter()
         rate = learning_rate(config.optimizer, step=state.step, progress=progress)
-        learned = self._learn(batch, state.step, rate)
+        learned = self._learn(made, state.step, rate)
         targets = learned.targets
         value = learned.item / max(targets, 1)
         state.step += 1
         state.targets += targets
         state.loss_sum += value * targets
         state.loss_targets += targets
-        self._speed.add(time.perf_counter() - started, targets, self._operations.of(batch))
+        self._speed.add(time.perf_counter() - started, targets, made.operations)
         told = Step(
             step=state.step,
             progress=progress,
@@ -228,17 +259,22 @@ class Trainer:
         for reporter in self._reporters:
             reporter.step(told)
 
-    def _learn(self, batch: Batch, number: int, rate: float) -> _Learned:
-        """One step of all processes, of which this one has ``batch``."""
+    def _learn(self, made: _Made, number: int, rate: float) -> _Learned:
+        """One step of all processes, of which this one has ``made``."""
         config, learner = self._config, self._learner
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        own = int((batch.target > 0).sum())
-        targets = int(self._processes.sum(own)[0])
+        targets = int(self._processes.sum(made.targets)[0])
         seed = (config.seed << 32) + number
-        losses = learner.loss(batch, self._catalogue, config.objective, self._sampler, seed=seed)
-        # Gradients are averaged over the processes.
-        (losses.total / (max(targets, 1) / self._processes.world)).backward()  # type: ignore[no-untyped-call]
+        try:
+            losses = learner.loss(made.batch, self._described, config.objective, self._sampler, seed=seed)
+            # Gradients are averaged over the processes.
+            (losses.total / (max(targets, 1) / self._processes.world)).backward()  # type: ignore[no-untyped-call]
+        except torch.OutOfMemoryError as error:
+            raise TrainingError(
+                f"step {number + 1} does not fit into the memory of {self._device}",
+                hint="smaller packing.batch_tokens, windows.context or model.encoder.width take less",
+            ) from error
         # All of it: another part that is not finite would be in a checkpoint before the item's loss shows it.
         item, whole = self._processes.sum(losses.item.item(), losses.total.item())
         if not math.isfinite(whole):
@@ -316,10 +352,20 @@ class Trainer:
             epochs=self._config.epochs,
             resumed_at=self.state.step,
             processes=self._processes.world,
+            device=None if self._device.type == "cpu" else self.state.device,
             estimate=self.state.estimate,
         )
         for reporter in self._reporters:
             reporter.start(start)
+
+
+class _Made(NamedTuple):
+    """A batch where it is learned from."""
+
+    batch: Batch
+    targets: int
+    operations: float
+    """Owed to its real rows."""
 
 
 class _Learned(NamedTuple):

@@ -4,8 +4,10 @@
 gradients and of the optimizer's state, and borrows the rest of a block while it works on it; a plain copy of the model,
 without gradients, is kept beside for validation and for what is written.
 
-Both average gradients over the processes, so the loss is the sum of a process's targets, times the processes, over the
-targets of all. What a checkpoint holds does not depend on how many there are.
+*Elsewhere* (a GPU): the weights that are moved lie there, and the same plain copy is kept beside.
+
+Several processes average gradients, so the loss of each is the sum over its targets, times the processes, over the
+targets of all. What a checkpoint holds depends neither on how many there are nor on where they train.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from torch import Tensor, nn
 from palate.errors import ConfigError
 from palate.model import Losses, NegativeSampler, ObjectiveConfig, SequenceModel
 from palate.tokens import Batch, Catalogue
+from palate.train.device import PROCESSOR, allow_short_products
 from palate.train.processes import Processes
 
 
@@ -39,14 +42,26 @@ class Learning(nn.Module):
 class Learner:
     """A model and whatever trains it in this process; ``parameters`` are those that the optimizer moves."""
 
-    def __init__(self, model: SequenceModel, processes: Processes, *, sharded: bool = False) -> None:
-        """``sharded`` needs several processes."""
+    def __init__(
+        self,
+        model: SequenceModel,
+        processes: Processes,
+        *,
+        sharded: bool = False,
+        device: torch.device = PROCESSOR,
+        lowered: torch.dtype | None = None,
+    ) -> None:
+        """``sharded`` needs several processes, and another ``device`` than the processor one alone. ``lowered`` as in
+        `SequenceModel`."""
         self.model = model
         self._processes = processes
         self._sharded = sharded
+        self._apart = sharded or device.type != "cpu"
         self._seeds = (0, 0)
-        self.trained = copy.deepcopy(model) if sharded else model
+        self.trained = copy.deepcopy(model).to(device) if self._apart else model
         """The model whose parameters are moved."""
+        self.trained.lowered = lowered
+        allow_short_products(device, lowered)
         self._loss: nn.Module = Learning(self.trained)
         if sharded:
             from torch.distributed.device_mesh import init_device_mesh
@@ -92,30 +107,31 @@ class Learner:
 
     def gathered(self) -> dict[str, Tensor]:
         """All weights, whole, in every process; ``model`` has them then too. All processes have to ask."""
-        if self._sharded:
-            whole = {name: _whole(parameter.detach()) for name, parameter in self.trained.named_parameters()}
+        if self._apart:
+            whole = {name: _whole(parameter.detach()).cpu() for name, parameter in self.trained.named_parameters()}
             self.model.load_state_dict({**self.model.state_dict(), **whole})
         return self.model.state_dict()
 
     def load(self, weights: dict[str, Tensor]) -> None:
         """Put whole weights in. All processes have to."""
         self.model.load_state_dict(weights)
-        if self._sharded:
+        if self._apart:
             with torch.no_grad():
                 for name, parameter in self.trained.named_parameters():
                     parameter.copy_(_spread(weights[name], parameter))
 
     def gathered_state(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """The optimizer's tensors, whole. All processes have to ask."""
-        return {name: _whole(tensor) for name, tensor in tensors.items()}
+        return {name: _whole(tensor).cpu() for name, tensor in tensors.items()}
 
     def spread_state(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The optimizer's tensors, as this process's shares."""
+        """The optimizer's tensors, as this process's shares, where its parameters are."""
         parameters = dict(self.trained.named_parameters())
-        return {
-            path: _spread(tensor, parameters[path.rpartition("/")[0]]) if tensor.ndim else tensor
-            for path, tensor in tensors.items()
-        }
+        spread = {}
+        for path, tensor in tensors.items():
+            own = parameters[path.rpartition("/")[0]]
+            spread[path] = (_spread(tensor, own) if tensor.ndim else tensor).to(own.device)
+        return spread
 
 
 def check_sharded(processes: Processes, *, sharded: bool) -> None:

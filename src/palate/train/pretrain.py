@@ -26,6 +26,7 @@ from palate.runs import HeadFigure, Run, model_card, network, write_run
 from palate.tokens import Catalogue, Tokenizer, training_catalogue
 from palate.tokens.rewards import Rewards
 from palate.train.config import PretrainConfig
+from palate.train.device import PROCESSOR, check_device, find_device
 from palate.train.estimate import Estimate
 from palate.train.kept import fitted, keep
 from palate.train.log import Log, WholeLog
@@ -54,19 +55,24 @@ def pretrain(
     reporters: Sequence[Reporter] = (),
     processes: Processes = ALONE,
     sharded: bool = False,
+    device: str | torch.device = PROCESSOR,
 ) -> Run:
     """Train on the data's training part, choose the weights on its validation part, and seal a run at ``out``.
 
     While it trains, ``out``.training holds checkpoints; killed at any moment, ``resume`` goes on from there and ends
     with the same weights; a finished run is read. With several ``processes`` (`palate.train.processes`) all of them
     call this alike, and share the work; ``sharded`` also shares weights and optimizer (`palate.train.parallel`).
+    ``device`` is where the steps are taken, by a name of `palate.train.device.find_device`; the run is the same kind of
+    run wherever that is.
 
     Raises `RunExistsError` where ``out`` is taken, `UnfinishedRunError` where a training was cut off and ``resume`` is
-    not given, `SplitError` where a part has no target, `ConfigError` for ``sharded`` in a process that has not joined.
+    not given, `SplitError` where a part has no target, `ConfigError` for ``sharded`` in a process that has not joined,
+    and for a device that is not there.
     """
     out, work = Path(out), _beside(out, ".training")
     config = config or PretrainConfig()
     check_sharded(processes, sharded=sharded)
+    device = _checked(device, processes)
     if processes.writes and out.exists():
         if not resume:
             raise RunExistsError(f"{out} exists already", hint="choose another folder with --out, or delete it")
@@ -87,7 +93,7 @@ def pretrain(
 
     keep_freed_memory()
     log = WholeLog(data) if isinstance(data, Dataset) else data
-    training = _Training.begin(log, work, config, processes, sharded=sharded, reporters=reporters)
+    training = _Training.begin(log, work, config, processes, sharded=sharded, device=device, reporters=reporters)
     trainer, validation, model = training.trainer, training.validation, training.model
     trainer.estimate(resident=training.resident, log_bytes=training.log_bytes)
     trainer.restore()
@@ -126,20 +132,29 @@ def estimate_training(
     *,
     processes: Processes = ALONE,
     sharded: bool = False,
+    device: str | torch.device = PROCESSOR,
 ) -> Estimate:
     """What `pretrain` would take; the log is encoded for it beside ``out``, and all is gone again. Errors as there."""
     work = _beside(out, ".estimate")
     check_sharded(processes, sharded=sharded)
+    device, config = _checked(device, processes), config or PretrainConfig()
     keep_freed_memory()
     log = WholeLog(data) if isinstance(data, Dataset) else data
     if processes.writes:
         shutil.rmtree(work, ignore_errors=True)  # what a killed estimate of other data may have left
     try:
-        training = _Training.begin(log, work, config or PretrainConfig(), processes, sharded=sharded, reporters=())
+        training = _Training.begin(log, work, config, processes, sharded=sharded, device=device, reporters=())
         return training.trainer.estimate(resident=training.resident, log_bytes=training.log_bytes)
     finally:
         if processes.writes:
             shutil.rmtree(work, ignore_errors=True)
+
+
+def _checked(device: str | torch.device, processes: Processes) -> torch.device:
+    """A device that is there. Raises `ConfigError`."""
+    found = find_device(device) if isinstance(device, str) else device
+    check_device(found, processes)
+    return found
 
 
 def _beside(out: Path | str, ending: str) -> Path:
@@ -176,6 +191,7 @@ class _Training:
         processes: Processes,
         *,
         sharded: bool,
+        device: torch.device,
         reporters: Sequence[Reporter],
     ) -> _Training:
         """One process fits and encodes, the others read what it made."""
@@ -208,6 +224,7 @@ class _Training:
             reporters=(*reporters, *board),
             processes=processes,
             sharded=sharded,
+            device=device,
         )
         planner = BatchPlanner(material, tokenizer, config)
         hand_back_memory()
@@ -347,7 +364,7 @@ def _seal(
         "events": f"{log.events:,}",
         "members": f"{log.members:,}",
         "training targets seen": f"{state.targets:,} in {state.step:,} steps, {state.epoch} epochs",
-        "time": f"{whole.seconds:,.0f} s on {torch.get_num_threads()} threads",
+        "time": f"{whole.seconds:,.0f} s on {state.device}",
         "softmax": state.softmax,
         "memory": f"{whole.peak_bytes / 2**30:.2f} GiB at most",
         "split": any_split.rule.kind,

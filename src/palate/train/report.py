@@ -23,6 +23,8 @@ class Start(NamedTuple):
     """Steps done before; 0 for a fresh training."""
     processes: int
     """How many train together."""
+    device: str | None
+    """Where, in words; none on the processor."""
     estimate: Estimate | None
     """What all of it will take; none where nobody asked."""
 

@@ -43,6 +43,10 @@ class TrainingState(BaseModel):
     """The configuration as YAML: a training goes on only with the same."""
     softmax: str = ""
     """Which softmax is descended, and why."""
+    device: str = ""
+    """Where the last attempt trained, in words."""
+    device_bytes: int | None = None
+    """The most memory of a GPU that the last attempt had in use; none on the processor."""
     figures: dict[str, float] = {}
     """What the first epoch holds: see `palate.train.plan.Figures`."""
     machine_peak: float = 0.0
