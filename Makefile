@@ -96,7 +96,7 @@ bench-batch: $(INSTALLED)  ## Recommending for all members of ML-1M beside RecTo
 bench-estimate: $(INSTALLED)  ## Memory and time of trainings, estimated and as they turned out.
 	$(BIN)/python benchmarks/estimate/bench.py --json benchmarks/estimate/metrics.json
 
-bench-device: $(INSTALLED)  ## Training on a GPU: speed, share of its peak, long contexts.
+bench-device: $(INSTALLED)  ## Training on a GPU: speed, and the share of its peak.
 	$(BIN)/python benchmarks/device/bench.py --device cuda --json benchmarks/device/metrics.json
 
 bench-processes: $(INSTALLED)  ## Losses, weights, memory and time with one and two processes.
