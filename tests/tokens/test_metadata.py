@@ -373,3 +373,16 @@ def test_what_a_dataset_delivers_is_understood() -> None:
         hashlib.sha256(arrays.ids).digest()
         == hashlib.sha256(metadata.encode(dataset.items, dataset.items["item_id"]).ids).digest()
     )
+
+
+def test_the_same_texts_again_get_the_same_vectors() -> None:
+    """And others their own: what is kept is told by content, so a text that was edited is read."""
+    texts = pl.Series("x", ["silver night", "night river", None, "silver river"])
+    field = TextField.fit(texts, width=2)
+    first = field.encode(texts)
+    assert field.encode(texts.clone()) is first
+    edited = field.encode(pl.Series("x", ["night river", "night river", None, "silver river"]))
+    np.testing.assert_array_equal(edited[0], first[1])
+    np.testing.assert_array_equal(field.encode(texts), first)
+    none = field.encode(pl.Series("x", [None] * 4, dtype=pl.String))
+    assert not none.any()

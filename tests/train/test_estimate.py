@@ -93,7 +93,7 @@ from tests.tokens.worlds import world
 from tests.train.test_estimate import config
 from palate.train import estimate_training
 changes = eval(sys.argv[1])
-print(estimate_training(world(4), Path(sys.argv[2]), config(**changes)).model_dump_json())
+print(estimate_training(world(4, members=800), Path(sys.argv[2]), config(**changes)).model_dump_json())
 """
 
 
@@ -106,10 +106,12 @@ def told(tmp_path: Path, **changes: object) -> dict[str, int]:
 
 
 def test_larger_batches_and_weights_are_told_to_take_more(tmp_path: Path) -> None:
+    encoder = {"kind": "transformer", "width": 64}
     few = told(tmp_path)
-    many = told(tmp_path, packing={"batch_tokens": 4096}, windows={"context": 200})
+    small = told(tmp_path, model={"encoder": encoder})
+    many = told(tmp_path, packing={"batch_tokens": 8192}, model={"encoder": encoder})
     wider = told(tmp_path, model={"encoder": {"kind": "transformer", "width": 256}})
-    assert many["a step or a validation"] > few["a step or a validation"]
+    assert many["a step or a validation"] > small["a step or a validation"]
     assert many["optimizer"] >= few["optimizer"]
     assert wider["optimizer"] > 16 * few["optimizer"]
     assert not list(tmp_path.iterdir()), "nothing is left behind"

@@ -203,13 +203,9 @@ class ItemTower(nn.Module):
         share -= share.mean()
         with torch.no_grad():
             self.id_bias.copy_(share if self.age_bias is None else share / 2)
-            for table, part in ((self.age_bias, 0.5), (self.new_age_bias, 1.0)):
-                if table is not None and table.slope is not None:
-                    for parameter in table.parameters():
-                        parameter.zero_()
-                    table.slope.fill_(part)
-                    assert table.demand is not None
-                    table.demand[0] = part * math.log(_NO_DEMAND / _LITTLE_DEMAND)
+        for table, part in ((self.age_bias, 0.5), (self.new_age_bias, 1.0)):
+            if table is not None:
+                table.start_at_demand(part)
 
     def inputs(
         self, tables: ItemTables, catalogue: Catalogue, item: Int32[Tensor, "T"], moment: Int64[Tensor, "T"]
@@ -306,6 +302,16 @@ class AgeTable(nn.Module):
         assert self.views is not None
         with torch.no_grad():
             self.views.copy_(torch.tensor(views))
+
+    def start_at_demand(self, part: float) -> None:
+        """Say ``part`` of the logarithm of the demand, and nothing else."""
+        assert self.demand is not None
+        assert self.slope is not None
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.zero_()
+            self.slope.fill_(part)
+            self.demand[0] = part * math.log(_NO_DEMAND / _LITTLE_DEMAND)
 
     def forward(self) -> Float[Tensor, "C"]:
         """The sums, in the order of the codes."""

@@ -7,7 +7,7 @@ structure with randomness", SIAM Review 2011). A text is then the length-normali
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Final
 
@@ -41,6 +41,8 @@ class TextField:
     components: NDArray[np.float32]
     """[N, terms] the strongest right singular vectors."""
     size: int = 0
+    _last: list[tuple[pl.Series, NDArray[np.float32]]] = field(default_factory=list, init=False, repr=False)
+    """The last texts and what they became: who asks a model again mostly has the same items."""
 
     @classmethod
     def fit(cls, column: pl.Series, *, width: int) -> TextField:
@@ -82,7 +84,13 @@ class TextField:
         return sparse.csr_array(self._fitted.transform(column.fill_null("").to_list()), dtype=np.float32)
 
     def encode(self, column: pl.Series) -> NDArray[np.float32]:
-        """The vector and a 1; zeros and a 1 for a text without a known term; all 0 where there is no text."""
+        """The vector and a 1; zeros and a 1 for a text without a known term; all 0 where there is no text.
+
+        Not to be written to: the same texts again get the same array.
+        """
+        for texts, before in self._last:
+            if texts.equals(column, check_dtypes=True):
+                return before
         encoded = np.zeros((len(column), self.width), dtype=np.float32)
         for start in range(0, len(column), _ROWS):
             piece = column[start : start + _ROWS]
@@ -90,6 +98,8 @@ class TextField:
             norms = np.linalg.norm(vectors, axis=1, keepdims=True)
             encoded[start : start + _ROWS, :-1] = vectors / np.where(norms > 0, norms, 1)
             encoded[start : start + _ROWS, -1] = piece.is_not_null().to_numpy()
+        encoded.flags.writeable = False
+        self._last[:] = [(column, encoded)]
         return encoded
 
     @cached_property

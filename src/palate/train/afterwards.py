@@ -15,17 +15,19 @@ import torch
 from palate.evaluate.evaluation import EvaluationConfig
 from palate.model import SequenceModel
 from palate.tokens import Catalogue
-from palate.train.new_items import ANCHORS, CHOOSING, STATES, STEPS, TARGETS
+from palate.train.new_items import ANCHORS, CHOOSING, READ, STATES, STEPS, TARGETS
 
 REGRESSIONS: Final = 3
 SEARCHES: Final = 16
 """Inverses until the strengths of a regression are found; the gradient of each takes as long again."""
 FORWARD: Final = 0.35
-"""What a slot costs in calibrating, and one that says how states vary, of what it costs in a training step."""
+"""What a slot costs without gradients, of what it costs in a training step."""
+SCORED: Final = 0.4
+"""What a target costs whose state is there, in slots of a training step: its softmax, gradients of a few numbers."""
 CALIBRATIONS: Final = 2
 """Of what is said of new items beside others, and of all items where no id is trusted."""
-TRUSTS: Final = 2.5
-"""Validations until it is known how far ids are trusted: five of the later half."""
+TRUSTS: Final = 0.8
+"""Validations until it is known how far ids are trusted: the later half is encoded once, and scored five times."""
 TABLE_BYTES: Final = 200
 """Of a recommendation while tables of them are measured."""
 TABLE_SECONDS: Final = 0.6e-6
@@ -66,13 +68,13 @@ def of_new_items(
     if inferred is None:
         return Needs(0, 0.0)
     anchors, columns, width = min(len(catalogue.counts), ANCHORS), len(inferred.specs), inferred.width
-    few, states = min(anchors, CHOOSING), min(STATES, epoch.targets)
-    held = 8 * few**2 * columns + states * 8 * 3 * width + 400 * epoch.slots_of(states)
+    few, read = min(anchors, CHOOSING), min(READ, epoch.targets)
+    held = 8 * few**2 * columns + 4 * read * (width + 8) + 8 * min(STATES, read) * 3 * width
     largest = max(8 * few**2 * 6, 8 * anchors**2 * 4)
     inverse = _inverse_seconds(few)
     regressions = REGRESSIONS * inverse * (2 * SEARCHES + (anchors / few) ** 3)
-    calibrated = CALIBRATIONS * STEPS * epoch.slots_of(min(TARGETS, epoch.targets // 10))
-    seconds = regressions + FORWARD * slot_seconds * (calibrated + epoch.slots_of(states))
+    calibrated = CALIBRATIONS * STEPS * min(TARGETS, read // 10)
+    seconds = regressions + slot_seconds * (SCORED * calibrated + FORWARD * epoch.slots_of(read))
     trusts = TRUSTS if model.tower.config.gate == "training" else 0
     return Needs(round(held + largest), seconds + trusts * validation_seconds)
 

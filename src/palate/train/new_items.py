@@ -28,8 +28,9 @@ from torch import Tensor, nn
 
 from palate.model import ItemTables, SequenceModel
 from palate.model.inferred import InferredItems
+from palate.model.loss import Choices
 from palate.model.model import questions
-from palate.model.tower import AgeTable
+from palate.model.tower import AgeTable, point
 from palate.tokens import Batch, Catalogue
 from palate.tokens.batch import AGE_SHAPE, MetadataKind, MetadataSpec
 from palate.train.plan import BatchPlanner
@@ -42,10 +43,12 @@ CHOOSING = 1024
 """Of these, how many choose the strengths."""
 FOLDS = 40
 STEPS = 150
-TARGETS = 1024
-"""Of a step, at least; a tenth of an epoch where that is less."""
+READ = 1 << 16
+"""Targets that are learned from; all where there are fewer."""
 STATES = 20_000
-"""Rows that say how states vary."""
+"""Of these, how many say how states vary."""
+TARGETS = 1024
+"""Of a step; a tenth of all where that is less."""
 TAKEN_FOR_NEW = 0.1
 RATE = 0.05
 _ROWS = 512
@@ -96,8 +99,8 @@ def fit_new_items(model: SequenceModel, catalogue: Catalogue, planner: BatchPlan
     generator = torch.Generator().manual_seed(seed)
     model.eval()
     with torch.no_grad():
-        batches = _Batches(planner)
-        states = _states(model, catalogue, batches)
+        asked = _asked(model, catalogue, planner, generator)
+        states = _states(asked)
         known = _known(model, catalogue, states)
         inferred.weigh(catalogue)
         anchors = _draw(catalogue.counts, ANCHORS, generator)
@@ -106,7 +109,7 @@ def fit_new_items(model: SequenceModel, catalogue: Catalogue, planner: BatchPlan
         level = regression.fit(known.level[:, None])
         read = regression.fit(known.input)
     left_out = _left_out(states, anchors, output, level)
-    taste, shift = _calibrate(model, catalogue, batches, left_out, generator)
+    taste, shift = _calibrate(model, catalogue, asked, left_out, generator)
     with torch.no_grad():
         back = taste * torch.linalg.inv(states.root)
 
@@ -120,7 +123,7 @@ def fit_new_items(model: SequenceModel, catalogue: Catalogue, planner: BatchPlan
         mean[-1] += shift
         inferred.mean.copy_(mean)
         inferred.fitted.fill_(True)
-    loudness = _calibrate_without_ids(model, catalogue, batches, left_out, taste, shift)
+    loudness = _calibrate_without_ids(model, catalogue, asked, left_out, taste, shift)
     explained = {"output": output.fitted.explained, "level": level.fitted.explained, "input": read.fitted.explained}
     return NewItems(anchors=len(anchors), explained=explained, taste=taste, loudness=loudness)
 
@@ -139,40 +142,55 @@ def choose_trust(model: SequenceModel, figure: Callable[[], float]) -> float:
     return chosen
 
 
-class _Batches:
-    """Batches of the first epoch, again and again."""
+class _Asked(NamedTuple):
+    """Targets of the first epoch, ``R`` of them, in no order."""
 
-    def __init__(self, planner: BatchPlanner) -> None:
-        self._planner, self._plan = planner, planner.epoch(0)
-        self._next = 0
-        self.targets = planner.figures(self._plan).targets
-        """Of an epoch."""
+    state: Float[Tensor, "R D"]
+    """Behind the intents; with every id there is."""
+    time: Int64[Tensor, "R"]
+    """Milliseconds at which they were asked for."""
+    choices: Choices
 
-    def take(self, targets: int) -> list[Batch]:
-        """The next batches that have so many targets together."""
-        found: list[Batch] = []
-        while targets > 0 or not found:
-            batch = self._planner.batch(self._plan, self._next % len(self._plan.packs))
-            self._next += 1
-            found.append(batch)
-            targets -= max(int((batch.target > 0).sum()), 1)
-        return found
+    def take(self, rows: Tensor) -> _Asked:
+        """Some of them."""
+        return _Asked(self.state[rows], self.time[rows], Choices._make(each[rows] for each in self.choices))
 
 
-def _states(model: SequenceModel, catalogue: Catalogue, batches: _Batches) -> _States:
-    tables = model.tower(catalogue)
-    states = torch.cat(
-        [_of(model, batch, catalogue, tables) for batch in batches.take(min(STATES, batches.targets))]
-    ).double()
+def _asked(model: SequenceModel, catalogue: Catalogue, planner: BatchPlanner, generator: torch.Generator) -> _Asked:
+    """`READ` of them, or all; their states stay what they are while the rest is fitted."""
+    plan, tables = planner.epoch(0), model.tower(catalogue)
+    found: list[_Asked] = []
+    missing = READ
+    for number in range(len(plan.packs)):
+        batch = planner.batch(plan, number)
+        asked = questions(batch, catalogue)
+        found.append(
+            _Asked(_of(model, batch, asked.rows, catalogue, tables), batch.query_time[asked.rows], asked.choices)
+        )
+        missing -= len(asked.rows)
+        if missing <= 0:
+            break
+    together = _Asked(
+        torch.cat([each.state for each in found]),
+        torch.cat([each.time for each in found]),
+        Choices._make(torch.cat(parts) for parts in zip(*(each.choices for each in found), strict=True)),
+    )
+    return together.take(torch.randperm(len(together.state), generator=generator))
+
+
+def _states(asked: _Asked) -> _States:
+    states = asked.state[:STATES].double()
     D = states.shape[1]
     covariance = torch.cov(states.T) if len(states) > 1 else torch.eye(D, dtype=torch.float64)
     ridge = 1e-6 * float(covariance.diagonal().mean()) + 1e-12
     return _States(states.mean(0), torch.linalg.cholesky(covariance + ridge * torch.eye(D, dtype=torch.float64)))
 
 
-def _of(model: SequenceModel, batch: Batch, catalogue: Catalogue, tables: ItemTables) -> Float[Tensor, "R D"]:
+def _of(
+    model: SequenceModel, batch: Batch, rows: Int64[Tensor, "R"], catalogue: Catalogue, tables: ItemTables
+) -> Float[Tensor, "R D"]:
     """The states of a batch's targets, behind the intents."""
-    state = model(batch, catalogue, tables)[questions(batch, catalogue).rows]
+    state = model(batch, catalogue, tables, rows)
     intents = model.predict_intents(state)
     return state if intents is None else intents.state
 
@@ -287,7 +305,7 @@ def _left_out(
 
 
 def _calibrate(
-    model: SequenceModel, catalogue: Catalogue, batches: _Batches, left_out: _LeftOut, generator: torch.Generator
+    model: SequenceModel, catalogue: Catalogue, asked: _Asked, left_out: _LeftOut, generator: torch.Generator
 ) -> tuple[float, float]:
     """What predicted vectors are multiplied by, and what is added to levels; the biases of age of new items are set."""
     tower, anchors = model.tower, left_out.anchors
@@ -311,21 +329,20 @@ def _calibrate(
         )
         return _with_new_ages(made, tower.new_age_bias)
 
-    _descend(model, catalogue, batches, factors, tower.new_age_bias, taken_for)
+    _descend(model, catalogue, asked, factors, tower.new_age_bias, taken_for)
     taste, shift = factors.tolist()
     return taste, shift
 
 
 def _calibrate_without_ids(
-    model: SequenceModel, catalogue: Catalogue, batches: _Batches, left_out: _LeftOut, taste: float, shift: float
+    model: SequenceModel, catalogue: Catalogue, asked: _Asked, left_out: _LeftOut, taste: float, shift: float
 ) -> float:
     """What is inferred of items is multiplied by it where no id is trusted. It is set, and so are biases of demand."""
     tower, anchors = model.tower, left_out.anchors
     ages = None
     if tower.new_age_bias is not None:
         ages = AgeTable(launch=False, views=False, demand=True)
-        assert ages.slope is not None
-        nn.init.ones_(ages.slope)
+        ages.start_at_demand(1.0)
     loudness = torch.tensor([0.5], requires_grad=True)
     assert tower.inferred is not None
     with torch.no_grad():
@@ -338,7 +355,7 @@ def _calibrate_without_ids(
         made = tables._replace(meta_out=loudness * output, meta_bias=loudness * bias, dropped=dropped)
         return _with_new_ages(made, ages)
 
-    _descend(model, catalogue, batches, loudness, ages, taken_for)
+    _descend(model, catalogue, asked, loudness, ages, taken_for)
     with torch.no_grad():
         tower.inferred.loudness.fill_(loudness[0])
         if ages is not None:
@@ -356,7 +373,7 @@ def _with_new_ages(tables: ItemTables, ages: AgeTable | None) -> ItemTables:
 def _descend(
     model: SequenceModel,
     catalogue: Catalogue,
-    batches: _Batches,
+    asked: _Asked,
     factors: Tensor,
     ages: AgeTable | None,
     taken_for: Callable[[ItemTables], ItemTables],
@@ -364,19 +381,16 @@ def _descend(
     """Lower the loss of the items by ``factors`` and by a bias of age, the tables being ``taken_for`` others."""
     with torch.no_grad():
         tables = model.tower(catalogue)
+    targets = max(min(TARGETS, len(asked.state) // 10), 1)
     search = torch.optim.Adam([factors, *([] if ages is None else ages.parameters())], RATE)
     for step in range(STEPS):
         for group in search.param_groups:
             group["lr"] = RATE * (1 - step / STEPS)
         instead = taken_for(tables)
-        some = batches.take(min(TARGETS, batches.targets // 10))
-        targets = sum(int((batch.target > 0).sum()) for batch in some)
-        for batch in some:
-            asked = questions(batch, catalogue)
-            with torch.no_grad():
-                state = _of(model, batch, catalogue, tables)
-            table = model.tower.output(instead, catalogue, asked.points)
-            loss = model.among_all(state, table, asked.moment, asked.choices) / max(targets, 1)
-            loss.backward(retain_graph=True)  # type: ignore[no-untyped-call]
+        some = asked.take((torch.arange(targets) + step * targets) % len(asked.state))
+        points, moment = torch.unique(point(catalogue, some.time), return_inverse=True)
+        table = model.tower.output(instead, catalogue, points)
+        loss = model.among_all(some.state, table, moment, some.choices) / targets
+        loss.backward()  # type: ignore[no-untyped-call]
         search.step()
         search.zero_grad()

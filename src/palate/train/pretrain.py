@@ -108,7 +108,7 @@ def pretrain(
                 reporter.stage("learning what new items are like")
         new_items = fit_new_items(model, training.catalogue, training.planner, seed=config.seed)
     if new_items is not None and validation is not None:
-        new_items = replace(new_items, trust=choose_trust(model, validation.validator.late_ndcg))
+        new_items = replace(new_items, trust=choose_trust(model, validation.validator.late_ndcg()))
     new_items_seconds = time.monotonic() - began
     hand_back_memory()
     if processes.writes:

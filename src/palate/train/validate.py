@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -14,6 +15,7 @@ from palate.errors import SplitError
 from palate.evaluate.metrics import accuracy
 from palate.evaluate.ranks import ranks
 from palate.rank.candidates import Candidates
+from palate.rank.kept_states import KeptStates
 from palate.rank.model_scorer import ModelScorer
 from palate.rank.recommend import Progress, recommend
 from palate.train.config import ValidationConfig
@@ -65,12 +67,16 @@ class Validator:
         """That a validation ranks, in this process."""
         return len(self._own)
 
-    def late_ndcg(self) -> float:
-        """The same of the later half, as long as events have time: what is furthest from the training."""
+    def late_ndcg(self) -> Callable[[], float]:
+        """What measures the later half, as long as events have time: what is furthest from the training.
+
+        Asked again it takes the states of the first time: the weights may differ in how states are scored alone.
+        """
         own = self._own
         if TIMESTAMP in own.columns:
             own = own.filter(pl.col(TIMESTAMP) >= self.queries[TIMESTAMP].median())
-        return float(np.concatenate(self._processes.gather(self._ranked(own, None))).mean())
+        scorer = KeptStates(self._scorer)
+        return lambda: float(np.concatenate(self._processes.gather(self._ranked(own, None, scorer))).mean())
 
     def seconds(self) -> float:
         """About how long `ndcg` takes: some of the targets are ranked, and timed."""
@@ -84,8 +90,11 @@ class Validator:
         seconds = (time.perf_counter() - started) * len(self._own) / max(ranked, 1)
         return self._processes.sum(seconds)[0] / self._processes.world
 
-    def _ranked(self, asked: pl.DataFrame, progress: Progress | None) -> NDArray[np.float64]:
+    def _ranked(
+        self, asked: pl.DataFrame, progress: Progress | None, scorer: KeptStates | None = None
+    ) -> NDArray[np.float64]:
         """NDCG@k of each of these targets."""
-        table = recommend(self._scorer, self._dataset, asked, k=self._k, candidates=self._candidates, progress=progress)
+        who = scorer or self._scorer
+        table = recommend(who, self._dataset, asked, k=self._k, candidates=self._candidates, progress=progress)
         found: NDArray[np.float64] = accuracy(ranks(table, asked), (self._k,))[f"ndcg@{self._k}"]
         return found
