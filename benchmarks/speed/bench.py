@@ -1,7 +1,7 @@
 """Where the time of training goes, and the share of the machine's peak of matrix products that is reached.
 
-On MovieLens-1M (3,416 items) with context 200 and batches of 6,400 rows, as in `benchmarks/ml1m/config.yaml`: the plain
-model (ids alone) and the default one (ratings, members' attributes, metadata, heads). Run as
+On MovieLens-1M (3,416 items) with context 200 and batches of 32 histories, as in `benchmarks/ml1m/config.yaml`, or of
+``--histories``: the plain model (ids alone) and the default one (ratings, members' attributes, metadata, heads). Run as
 
     python benchmarks/speed/bench.py --json FILE
 
@@ -46,21 +46,26 @@ from palate.train.plan import BatchPlanner
 
 WARM_UP = 4
 WINDOWS = WindowConfig(context=200, windows_per_member=1)
-PACKING = PackConfig(batch_tokens=6400, batch_sequences=32)
 
 
-def plain(width: int) -> PretrainConfig:
+def packing(histories: int) -> PackConfig:
+    """Batches of so many whole windows."""
+    return PackConfig(batch_tokens=histories * WINDOWS.context, batch_sequences=histories)
+
+
+def plain(width: int, histories: int) -> PretrainConfig:
     """Ids alone."""
     model = ModelConfig(
         encoder=TransformerConfig(width=width), tower=TowerConfig(metadata=False, ages=False), intents=None
     )
     tokenizer = TokenizerConfig(member_attributes=False)
-    return PretrainConfig(windows=WINDOWS, packing=PACKING, tokenizer=tokenizer, model=model)
+    return PretrainConfig(windows=WINDOWS, packing=packing(histories), tokenizer=tokenizer, model=model)
 
 
-def default(width: int) -> PretrainConfig:
+def default(width: int, histories: int) -> PretrainConfig:
     """The default model."""
-    return PretrainConfig(windows=WINDOWS, packing=PACKING, model=ModelConfig(encoder=TransformerConfig(width=width)))
+    model = ModelConfig(encoder=TransformerConfig(width=width))
+    return PretrainConfig(windows=WINDOWS, packing=packing(histories), model=model)
 
 
 Clock = Callable[[], float]
@@ -172,6 +177,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--widths", type=int, nargs="+", default=[64, 128, 256])
     arguments.add_argument("--models", nargs="+", default=["plain", "default"])
+    arguments.add_argument("--histories", type=int, default=32, help="of a batch")
     arguments.add_argument("--steps", type=int, default=8)
     arguments.add_argument("--cpu-clock", action="store_true", help="processor seconds; on one thread")
     arguments.add_argument("--json", type=Path)
@@ -184,7 +190,7 @@ def main() -> None:
     division = split(dataset)
     rows: dict[str, dict[str, Any]] = {}
     for name in asked.models:
-        configs = {width: {"plain": plain, "default": default}[name](width) for width in asked.widths}
+        configs = {width: {"plain": plain, "default": default}[name](width, asked.histories) for width in asked.widths}
         tokenizer = Tokenizer.fit(dataset, division, configs[asked.widths[0]].tokenizer)
         material = Material.of(tokenizer, dataset, division)
         for width, config in configs.items():
@@ -193,6 +199,7 @@ def main() -> None:
     show(rows, best)
     if asked.json is not None:
         found = {"threads": torch.get_num_threads(), "cpu_clock": asked.cpu_clock, "steps": asked.steps}
+        found["histories"] = asked.histories
         asked.json.write_text(json.dumps({**found, "peaks": best, "rows": rows}, indent=1) + "\n", encoding="utf-8")
 
 
