@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -77,6 +78,7 @@ def paired(first: NDArray[np.float64], second: NDArray[np.float64], members: NDA
 
 def bench(name: str, folder: Path) -> None:
     """Train by ``folder``/config.yaml on data set ``name``, measure, and write ``folder``/metrics.json."""
+    argparse.ArgumentParser(description="Train, choose by validation, look at the test part once.").parse_args()
     dataset = Dataset.from_folder(data_folder(name))
     division = split(dataset)
     config = PretrainConfig.from_yaml(folder / "config.yaml")
