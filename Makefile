@@ -79,7 +79,7 @@ bench-cache: $(INSTALLED)  ## An event, a question and a decoded step from cache
 	$(BIN)/python benchmarks/cache/bench.py --json benchmarks/cache/metrics.json
 
 bench-speed: $(INSTALLED)  ## Where the time of a training step goes, and the share of the machine's peak.
-	$(BIN)/python benchmarks/speed/bench.py --json benchmarks/speed/metrics.json
+	$(BIN)/python benchmarks/speed/bench.py --histories 128 --json benchmarks/speed/metrics.json
 
 bench-catalogue: $(INSTALLED)  ## Catalogues of 10 thousand to 5 million items: steps, memory, gradients, NDCG, ranking.
 	$(BIN)/python benchmarks/catalogue/bench.py --json benchmarks/catalogue/metrics.json

@@ -23,6 +23,8 @@ from palate.tokens.metadata_fields import Stored, UselessColumnError
 MAX_TERMS: Final = 20_000
 """Terms that are kept, the most frequent."""
 _SEED: Final = 0
+_KEPT: Final = 2
+"""Columns of texts whose vectors are kept: those of an items table, and of what it lacks."""
 _ROWS: Final = 1 << 16
 """Texts that are turned into vectors at a time."""
 
@@ -42,7 +44,7 @@ class TextField:
     """[N, terms] the strongest right singular vectors."""
     size: int = 0
     _last: list[tuple[pl.Series, NDArray[np.float32]]] = field(default_factory=list, init=False, repr=False)
-    """The last texts and what they became: who asks a model again mostly has the same items."""
+    """The last texts and what they became, at most `_KEPT`: who asks a model again mostly has the same items."""
 
     @classmethod
     def fit(cls, column: pl.Series, *, width: int) -> TextField:
@@ -99,7 +101,7 @@ class TextField:
             encoded[start : start + _ROWS, :-1] = vectors / np.where(norms > 0, norms, 1)
             encoded[start : start + _ROWS, -1] = piece.is_not_null().to_numpy()
         encoded.flags.writeable = False
-        self._last[:] = [(column, encoded)]
+        self._last[:] = [(column, encoded), *self._last[: _KEPT - 1]]
         return encoded
 
     @cached_property
