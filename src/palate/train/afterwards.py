@@ -1,7 +1,7 @@
 """What comes behind the training, the fit of new items and the sealing: how many bytes and seconds.
 
 Bytes follow from shapes, by factors that were measured. Seconds follow from those of a training step and of a
-validation, which were tried, and from those of a small inverse, which is tried here.
+validation, which were tried, and from those of a small inverse and of a step of calibrating, which are tried here.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch
 
 from palate.evaluate.evaluation import EvaluationConfig
 from palate.model import SequenceModel
+from palate.model.loss import Choices
 from palate.tokens import Catalogue
 from palate.train.new_items import ANCHORS, CHOOSING, READ, STATES, STEPS, TARGETS
 
@@ -22,8 +23,6 @@ SEARCHES: Final = 16
 """Inverses until the strengths of a regression are found; the gradient of each takes as long again."""
 FORWARD: Final = 0.35
 """What a slot costs without gradients, of what it costs in a training step."""
-SCORED: Final = 0.4
-"""What a target costs whose state is there, in slots of a training step: its softmax, gradients of a few numbers."""
 CALIBRATIONS: Final = 2
 """Of what is said of new items beside others, and of all items where no id is trusted."""
 TRUSTS: Final = 0.8
@@ -73,8 +72,8 @@ def of_new_items(
     largest = max(8 * few**2 * 6, 8 * anchors**2 * 4)
     inverse = _inverse_seconds(few)
     regressions = REGRESSIONS * inverse * (2 * SEARCHES + (anchors / few) ** 3)
-    calibrated = CALIBRATIONS * STEPS * min(TARGETS, read // 10)
-    seconds = regressions + slot_seconds * (SCORED * calibrated + FORWARD * epoch.slots_of(read))
+    calibrated = CALIBRATIONS * STEPS * _scored_seconds(model, catalogue, max(min(TARGETS, read // 10), 1))
+    seconds = regressions + calibrated + FORWARD * slot_seconds * epoch.slots_of(read)
     trusts = TRUSTS if model.tower.config.gate == "training" else 0
     return Needs(round(held + largest), seconds + trusts * validation_seconds)
 
@@ -83,6 +82,29 @@ def of_sealing(*, items: int, targets: int, target_seconds: float) -> Needs:
     """What the last ranking of all ``targets`` of the validation part takes; ``target_seconds`` are a validation's."""
     rows = targets * min(max(EvaluationConfig().cutoffs), items)
     return Needs(TABLE_BYTES * rows, SEALING * targets * target_seconds + TABLE_SECONDS * rows)
+
+
+def _scored_seconds(model: SequenceModel, catalogue: Catalogue, targets: int) -> float:
+    """A step of calibrating, among states and targets at random; the better of two."""
+    was_training, items = model.training, len(catalogue.counts)
+    model.eval()
+    factor = torch.ones((), requires_grad=True)
+    with torch.no_grad():
+        tables = model.tower(catalogue)
+    assert tables.meta_out is not None
+    state = torch.randn(targets, tables.meta_out.shape[1])
+    point = torch.randint(len(catalogue.moments), (targets,))
+    choices = Choices(torch.randint(items, (targets,)), torch.full((targets,), items), torch.ones(targets))
+    best = float("inf")
+    for _ in range(2):
+        started = time.perf_counter()
+        points, moment = torch.unique(point, return_inverse=True)
+        instead = tables._replace(meta_out=factor * tables.meta_out)
+        table = model.tower.output(instead, catalogue, points)
+        torch.autograd.grad(model.among_all(state, table, moment, choices), factor)  # and of no weight
+        best = min(best, time.perf_counter() - started)
+    model.train(was_training)
+    return best
 
 
 def _inverse_seconds(rows: int) -> float:
