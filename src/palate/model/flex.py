@@ -1,7 +1,8 @@
 """Windowed attention on a GPU: one FlexAttention kernel over summaries and rows, with the masks and biases of the grid.
 
 The keys lie in the order: shared summaries, summaries of blocks, rows. What a row sees of them, and the biases, are
-those of `palate.model.window`; the kernel skips the tiles that nobody sees, so its time grows with the length.
+those of `palate.model.window`; the kernel skips the tiles that nobody sees, so its time grows with the length (`tiles`
+looks at all pairs once for a grid).
 FlexAttention (Dong et al. 2024) has no backward pass on a processor, where `palate.model.window` works block by block.
 """
 
@@ -12,9 +13,9 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
-from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
 from palate.model.bias import PositionBias, TimeBias, bucket_scale
 from palate.model.grid import Grid
@@ -45,29 +46,83 @@ def flex_windowed_attention(
 ) -> Float[Tensor, "b H P E"]:
     """`palate.model.window.windowed_attention` as one kernel."""
     seen = what_is_seen(key, value, grid, position, time, summaries)
-    b, _, P, _ = query.shape
-    # Lambdas, since FlexAttention counts arguments, which checks of shapes at run time would hide.
-    blocks = create_block_mask(
-        lambda s, h, q, k: seen.mask(s, q, k),  # noqa: ARG005
-        b,
-        None,
-        P,
-        seen.key.shape[2],
-        device=str(query.device),
-    )
+    # A lambda, since FlexAttention counts arguments, which checks of shapes at run time would hide.
     attended: Tensor = _kernel()(
         query,
         seen.key,
         seen.value,
         score_mod=lambda x, s, h, q, k: seen.modify(x, s, h, q, k),  # noqa: PLW0108
-        block_mask=blocks,
+        block_mask=tiles(grid) if grid.tiles is None else grid.tiles,
     )
     return attended
 
 
+def tiles(grid: Grid) -> BlockMask:
+    """Which tiles of rows and keys have anything to see: the same in all layers, so made once for a grid.
+
+    Making it looks at all pairs once, in integers.
+    """
+    columns = _Columns.of(grid)
+    places = grid.blocks * grid.span.block
+    return create_block_mask(
+        lambda s, h, q, k: columns.seen(s, q, k),  # noqa: ARG005
+        grid.sequences,
+        None,
+        places,
+        len(columns.kind),
+        device=str(grid.slot.device),
+    )
+
+
+class _Columns(NamedTuple):
+    """The ``K`` keys of a grid: vectors of shared summaries, of summaries of blocks, and rows."""
+
+    grid: Grid
+    kind: Int64[Tensor, "K"]
+    block: Int64[Tensor, "K"]
+    """Of rows and of summaries of blocks."""
+    place: Int64[Tensor, "K"]
+    """Of rows."""
+    missing: Bool[Tensor, "b P"]
+    """Places that lie before the view."""
+
+    @classmethod
+    def of(cls, grid: Grid) -> _Columns:
+        """Those of a grid."""
+        span, last, device = grid.span, grid.blocks - 1, grid.slot.device
+        places = torch.arange(grid.blocks * span.block, device=device)
+        vectors = [
+            torch.arange(count, device=device).repeat_interleave(span.rank)
+            for count in (span.summarised(last), span.exact(last))
+        ]
+        parts = ((vectors[0], SHARED), (vectors[1], OWN), (places, ROW))
+        missing = torch.zeros(grid.sequences, len(places), dtype=torch.bool, device=device)
+        if grid.missing is not None:
+            missing[:, : span.block] = grid.missing
+        return cls(
+            grid,
+            kind=torch.cat([torch.full_like(each, kind) for each, kind in parts]),
+            block=torch.cat([*vectors, places // span.block]),
+            place=torch.cat([*(torch.zeros_like(each) for each in vectors), places]),
+            missing=missing,
+        )
+
+    def seen(self, s: Tensor, q: Tensor, k: Tensor) -> Tensor:
+        """Whether row q of sequence s sees key k."""
+        span = self.grid.span
+        row, column, place = q // span.block, self.block[k], self.place[k]
+        of_row = (place <= q) & (row - column <= span.back) & (~self.missing[s, place] | (place == q))
+        of_own = (column < row - span.back) & (column >= row - span.back - span.own)
+        of_shared = column == row - span.back - span.own - 1
+        return torch.where(self.kind[k] == ROW, of_row, torch.where(self.kind[k] == OWN, of_own, of_shared))
+
+
 @cache
 def _kernel() -> Any:
-    return torch.compile(flex_attention, dynamic=True)
+    # A variant for one sequence, for as many as heads, for one tile and for several, of each model in the process;
+    # beyond the limit attention would hold all pairs, so that has to be an error.
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
+    return torch.compile(flex_attention, dynamic=True, fullgraph=True)
 
 
 def what_is_seen(
@@ -88,13 +143,8 @@ def what_is_seen(
     keys = torch.cat([each.flatten(2, 3).to(key.dtype) for each in (together.key, pooled.key)] + [key], dim=2)
     values = torch.cat([each.flatten(2, 3).to(key.dtype) for each in (together.value, pooled.value)] + [value], dim=2)
 
-    device, r = key.device, span.rank
-    places = torch.arange(P, device=device)
-    vectors = [torch.arange(count, device=device).repeat_interleave(r) for count in (ancient, old)]
-    column_block = torch.cat([*vectors, places // C])
-    column_place = torch.cat([*(torch.zeros_like(each) for each in vectors), places])
-    kinds = [torch.full_like(each, kind) for each, kind in ((vectors[0], SHARED), (vectors[1], OWN), (places, ROW))]
-    kind = torch.cat(kinds)
+    columns, r = _Columns.of(grid), span.rank
+    kind, column_block, column_place = columns.kind, columns.block, columns.place
     weight = torch.cat(
         [
             grid.shared_weight[:, :ancient].repeat_interleave(r, 1),
@@ -103,16 +153,6 @@ def what_is_seen(
         ],
         dim=1,
     ).to(key.dtype)
-    missing = torch.zeros(b, P, dtype=torch.bool, device=device)
-    if grid.missing is not None:
-        missing[:, :C] = grid.missing
-
-    def mask(s: Tensor, q: Tensor, k: Tensor) -> Tensor:
-        row, column, place = q // C, column_block[k], column_place[k]
-        seen = (place <= q) & (row - column <= back) & (~missing[s, place] | (place == q))
-        of_own = (column < row - back) & (column >= row - back - own)
-        of_shared = column == row - back - own - 1
-        return torch.where(kind[k] == ROW, seen, torch.where(kind[k] == OWN, of_own, of_shared))
 
     of_rows, of_blocks = position.table, summaries.position.table
     longest = of_rows.shape[1] - 1
@@ -136,4 +176,4 @@ def what_is_seen(
             return with_place(score, s, h, q, k) + of_time[h, bucket]
 
         modify = with_time
-    return Seen(keys, values, mask, modify)
+    return Seen(keys, values, columns.seen, modify)

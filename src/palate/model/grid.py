@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Bool, Float, Int16, Int64
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.attention.flex_attention import BlockMask
 
 from palate.model.bias import gap_buckets
 from palate.model.config import TransformerConfig
@@ -145,6 +146,8 @@ class Grid(NamedTuple):
     """For each block, buckets of the time to all that its rows see: summaries, the shared one first, then rows. None
     without time, and on a GPU, whose kernel makes them on the fly.
     """
+    tiles: BlockMask | None = None
+    """What a GPU's kernel need not look at (`palate.model.flex.tiles`); none where nobody made it."""
 
 
 def dense_view(query_time: Int64[Tensor, "b l"], key_time: Int64[Tensor, "b l"], time_buckets: int | None) -> Dense:

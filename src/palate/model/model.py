@@ -83,7 +83,8 @@ class SequenceModel(nn.Module):
         self.presentation = presentation
         self.logit_bytes = logit_bytes
         self.lowered: torch.dtype | None = None
-        """The type of the encoder's products, where that is not the weights' own; what lies between them keeps it."""
+        """The type of the encoder's products in training, where that is not the weights' own; what lies between them
+        keeps it."""
 
     def forward(
         self, batch: Batch, catalogue: Catalogue, tables: ItemTables, wanted: Int64[Tensor, "n"] | None = None
@@ -91,7 +92,8 @@ class SequenceModel(nn.Module):
         """The state of every row before its intents, or of ``wanted`` ones, ascending; not of padding."""
         batch = batch if self.hide is None else self.hide(batch)
         items = self.tower.inputs(tables, catalogue, batch.ids[:, 0], batch.key_time)
-        with torch.autocast(items.device.type, self.lowered, enabled=self.lowered is not None):
+        lowered = self.lowered if self.training else None
+        with torch.autocast(items.device.type, lowered, enabled=lowered is not None):
             state: Tensor = self.encode(self.embed(batch, items).to(items.dtype), batch, wanted)
         return state.to(items.dtype)
 

@@ -17,7 +17,7 @@ from palate.model.bias import PositionBias, TimeBias
 from palate.model.cache import Folded, MemberCache
 from palate.model.config import TransformerConfig
 from palate.model.dropout import Dropout
-from palate.model.flex import flex_windowed_attention
+from palate.model.flex import flex_windowed_attention, tiles
 from palate.model.fused import RMSNorm, gated, swiglu
 from palate.model.grid import Dense, Grid, Span, dense_view, grid_view, lay, lift
 from palate.model.product import ROWS, Linear, linear, whole_rows
@@ -152,7 +152,10 @@ class Transformer(nn.Module):
                 views.append(dense_view(query, key, self.time_buckets))
             else:
                 first = batch.first[sequence : sequence + b]
-                views.append(grid_view(self.span, first, query, key, self.time_buckets))
+                view = grid_view(self.span, first, query, key, self.time_buckets)
+                if isinstance(view, Grid) and query.is_cuda:
+                    view = view._replace(tiles=tiles(view))
+                views.append(view)
             start, sequence = stop, sequence + b
         return tuple(views)
 

@@ -25,6 +25,8 @@ MAX_TERMS: Final = 20_000
 _SEED: Final = 0
 _KEPT: Final = 2
 """Columns of texts whose vectors are kept: those of an items table, and of what it lacks."""
+_WORTH_KEEPING: Final = 100
+"""Shorter columns are encoded at once."""
 _ROWS: Final = 1 << 16
 """Texts that are turned into vectors at a time."""
 
@@ -88,10 +90,11 @@ class TextField:
     def encode(self, column: pl.Series) -> NDArray[np.float32]:
         """The vector and a 1; zeros and a 1 for a text without a known term; all 0 where there is no text.
 
-        Not to be written to: the same texts again get the same array.
+        Not to be written to: the same texts again may get the same array.
         """
-        for texts, before in self._last:
+        for number, (texts, before) in enumerate(self._last):
             if texts.equals(column, check_dtypes=True):
+                self._last.insert(0, self._last.pop(number))
                 return before
         encoded = np.zeros((len(column), self.width), dtype=np.float32)
         for start in range(0, len(column), _ROWS):
@@ -100,8 +103,9 @@ class TextField:
             norms = np.linalg.norm(vectors, axis=1, keepdims=True)
             encoded[start : start + _ROWS, :-1] = vectors / np.where(norms > 0, norms, 1)
             encoded[start : start + _ROWS, -1] = piece.is_not_null().to_numpy()
-        encoded.flags.writeable = False
-        self._last[:] = [(column, encoded), *self._last[: _KEPT - 1]]
+        if len(column) >= _WORTH_KEEPING:
+            encoded.flags.writeable = False
+            self._last[:] = [(column, encoded), *self._last[: _KEPT - 1]]
         return encoded
 
     @cached_property

@@ -68,7 +68,7 @@ def of_new_items(
         return Needs(0, 0.0)
     anchors, columns, width = min(len(catalogue.counts), ANCHORS), len(inferred.specs), inferred.width
     few, read = min(anchors, CHOOSING), min(READ, epoch.targets)
-    held = 8 * few**2 * columns + 4 * read * (width + 8) + 8 * min(STATES, read) * 3 * width
+    held = 8 * few**2 * columns + 2 * 4 * read * (width + 8) + 8 * min(STATES, read) * 3 * width
     largest = max(8 * few**2 * 6, 8 * anchors**2 * 4)
     inverse = _inverse_seconds(few)
     regressions = REGRESSIONS * inverse * (2 * SEARCHES + (anchors / few) ** 3)

@@ -6,14 +6,23 @@ items and everything that is written stay with a copy on the processor, so a run
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from collections.abc import Callable
+from functools import wraps
+from typing import Final, Literal, ParamSpec, TypeVar
 
 import torch
 
-from palate.errors import ConfigError
+from palate.errors import ConfigError, TrainingError
+from palate.model import ModelConfig, TransformerConfig
 from palate.train.processes import Processes
 
 PROCESSOR: Final = torch.device("cpu")
+
+NARROWEST: Final = 16
+"""Width of a head that FlexAttention takes."""
+
+_Given = ParamSpec("_Given")
+_Done = TypeVar("_Done")
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -38,6 +47,13 @@ def find_device(name: str) -> torch.device:
     return device
 
 
+def present(device: str | torch.device) -> torch.device:
+    """The device, if it is there; see `find_device`."""
+    if isinstance(device, torch.device) and device.type not in ("cpu", "cuda"):
+        return device
+    return find_device(str(device))
+
+
 def check_device(device: torch.device, processes: Processes) -> None:
     """Raise `ConfigError` where several processes would share a GPU."""
     if device.type != "cpu" and processes.world > 1:
@@ -47,10 +63,39 @@ def check_device(device: torch.device, processes: Processes) -> None:
         )
 
 
+def told_when_full(work: Callable[_Given, _Done]) -> Callable[_Given, _Done]:
+    """What a GPU's memory does not hold, as a `TrainingError` that says what takes less."""
+
+    @wraps(work)
+    def wrapped(*given: _Given.args, **named: _Given.kwargs) -> _Done:
+        try:
+            return work(*given, **named)
+        except torch.OutOfMemoryError as error:
+            raise TrainingError(
+                "a step does not fit into the memory of the GPU",
+                hint="smaller packing.batch_tokens, windows.context or model.encoder.width take less",
+            ) from error
+
+    return wrapped
+
+
+def check_heads(model: ModelConfig, device: torch.device) -> None:
+    """Raise `ConfigError` where heads are too narrow for the kernel that windows have on a GPU."""
+    encoder = model.encoder
+    if device.type == "cuda" and isinstance(encoder, TransformerConfig) and encoder.window is not None:
+        width = encoder.width // encoder.heads
+        if width < NARROWEST:
+            raise ConfigError(
+                f"heads of width {width} can't have a window on a GPU: FlexAttention takes {NARROWEST} and wider",
+                hint="fewer model.encoder.heads, or a larger model.encoder.width",
+            )
+
+
 def lowered_type(precision: Precision, device: torch.device) -> torch.dtype | None:
     """The type of the encoder's products there, where that is not float32."""
     if precision == "auto":
-        return None if device.type == "cpu" else torch.bfloat16
+        short = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if short else None
     return torch.bfloat16 if precision == "bfloat16" else None
 
 

@@ -72,23 +72,26 @@ def estimate(
     state_bytes: int,
     new_items: Needs,
     sealing: Needs,
+    elsewhere: bool = False,
     device_bytes: int | None = None,
 ) -> Estimate:
     """Put together what ``packs`` of an epoch take, and what comes behind.
 
     ``resident`` is what was in memory before the trial, the weights included; ``log_bytes`` what is not yet mapped of
-    the encoded log; ``state_bytes`` the weights.
+    the encoded log; ``state_bytes`` the weights. Steps that are taken ``elsewhere`` leave neither the optimizer's
+    moments nor compiled products in this memory.
     """
     validates = trial.validation_seconds is not None
     held = {
         RESIDENT: resident,
         MAPPED: log_bytes,
-        "optimizer": 2 * state_bytes,
+        "optimizer": 0 if elsewhere else 2 * state_bytes,
         "best weights": state_bytes if validates else 0,
-        "compiled products": max(trial.held - resident, 0) + compiled_bytes(model, packs, trial.packs),
+        "compiled products": max(trial.held - resident, 0)
+        + (0 if elsewhere else compiled_bytes(model, packs, trial.packs)),
     }
-    # The trial held what is like the best weights, and the optimizer's moments.
-    training = max(trial.most - trial.held - 3 * state_bytes, 0)
+    # The trial held what is like the best weights, and the optimizer's moments where the steps are taken here.
+    training = max(trial.most - trial.held - (1 if elsewhere else 3) * state_bytes, 0)
     stages = (training, 2 * state_bytes, max(new_items.bytes, training) if new_items.bytes else 0, 0)
     if validates:
         stages = (*stages[:3], sealing.bytes + training)

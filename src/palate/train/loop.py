@@ -24,7 +24,7 @@ from palate.tokens import Batch, Catalogue
 from palate.train.afterwards import Epoch, Needs, of_new_items, of_sealing
 from palate.train.compute import Operations, measured_peak
 from palate.train.config import PretrainConfig
-from palate.train.device import PROCESSOR, lowered_type, most_bytes, told
+from palate.train.device import PROCESSOR, check_heads, lowered_type, most_bytes, told, told_when_full
 from palate.train.estimate import Estimate, estimate
 from palate.train.loader import made_ahead
 from palate.train.memory import keep_freed_memory
@@ -75,6 +75,7 @@ class Trainer:
         self._config = config
         self._model = model
         self._processes = processes
+        check_heads(config.model, device)
         self._device, lowered = device, lowered_type(config.precision, device)
         self._products = lowered or torch.float32
         self._learner = Learner(model, processes, sharded=sharded, device=device, lowered=lowered)
@@ -117,6 +118,7 @@ class Trainer:
         self._best = checkpoint.best
         self.state = state.model_copy(update={"estimate": self.state.estimate, "device": self.state.device})
 
+    @told_when_full
     def run(self) -> TrainingState:
         """Train to the end, from wherever the state stands."""
         state, config = self.state, self._config
@@ -164,6 +166,7 @@ class Trainer:
         """The optimizer's state, by parameter; all processes have to ask."""
         return self._learner.gathered_state(optimizer_tensors(self._learner.trained, self._optimizer))
 
+    @told_when_full
     def estimate(self, *, resident: int, log_bytes: int) -> Estimate:
         """What the whole training will take; tried out, so before `restore` and `run`. For the arguments see
         `palate.train.estimate.estimate`."""
@@ -211,6 +214,7 @@ class Trainer:
             state_bytes=4 * sum(parameter.numel() for parameter in self._model.parameters()),
             new_items=new_items,
             sealing=sealing,
+            elsewhere=self._device.type != "cpu",
             device_bytes=most_bytes(self._device),
         )
         self.state.estimate = found
@@ -220,13 +224,19 @@ class Trainer:
         """What a slot of a training step costs on the processor, where new items are fitted."""
         if self._device.type == "cpu":
             return trial.seconds_per_slot * self._processes.world
-        smallest = min(range(len(packs.packs)), key=lambda number: slots(packs.packs[number]))
-        batch = self._planner.batch(packs, smallest)
-        started = time.perf_counter()
+        if self._model.tower.inferred is None:
+            return 0.0
+        by_size = sorted(range(len(packs.packs)), key=lambda number: slots(packs.packs[number]))
+        middle = by_size[len(by_size) // 2]
+        batch = self._planner.batch(packs, middle)
         self._model.train()
-        self._model.loss(batch, self._catalogue, self._config.objective).total.backward()  # type: ignore[no-untyped-call]
+        seconds = 0.0
+        for _ in range(2):  # the first one compiles
+            started = time.perf_counter()
+            self._model.loss(batch, self._catalogue, self._config.objective).total.backward()  # type: ignore[no-untyped-call]
+            seconds = time.perf_counter() - started
         self._model.zero_grad(set_to_none=True)
-        return (time.perf_counter() - started) / slots(packs.packs[smallest])
+        return seconds / slots(packs.packs[middle])
 
     def _made(self, plan: EpochPlan, number: int) -> _Made:
         batch = self._planner.batch(plan, number)
@@ -266,15 +276,9 @@ class Trainer:
             group["lr"] = rate
         targets = int(self._processes.sum(made.targets)[0])
         seed = (config.seed << 32) + number
-        try:
-            losses = learner.loss(made.batch, self._described, config.objective, self._sampler, seed=seed)
-            # Gradients are averaged over the processes.
-            (losses.total / (max(targets, 1) / self._processes.world)).backward()  # type: ignore[no-untyped-call]
-        except torch.OutOfMemoryError as error:
-            raise TrainingError(
-                f"step {number + 1} does not fit into the memory of {self._device}",
-                hint="smaller packing.batch_tokens, windows.context or model.encoder.width take less",
-            ) from error
+        losses = learner.loss(made.batch, self._described, config.objective, self._sampler, seed=seed)
+        # Gradients are averaged over the processes.
+        (losses.total / (max(targets, 1) / self._processes.world)).backward()  # type: ignore[no-untyped-call]
         # All of it: another part that is not finite would be in a checkpoint before the item's loss shows it.
         item, whole = self._processes.sum(losses.item.item(), losses.total.item())
         if not math.isfinite(whole):

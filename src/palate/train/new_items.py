@@ -175,6 +175,7 @@ def _asked(model: SequenceModel, catalogue: Catalogue, planner: BatchPlanner, ge
         torch.cat([each.time for each in found]),
         Choices._make(torch.cat(parts) for parts in zip(*(each.choices for each in found), strict=True)),
     )
+    del found
     return together.take(torch.randperm(len(together.state), generator=generator))
 
 

@@ -26,7 +26,7 @@ from palate.runs import HeadFigure, Run, model_card, network, write_run
 from palate.tokens import Catalogue, Tokenizer, training_catalogue
 from palate.tokens.rewards import Rewards
 from palate.train.config import PretrainConfig
-from palate.train.device import PROCESSOR, check_device, find_device
+from palate.train.device import PROCESSOR, check_device, present
 from palate.train.estimate import Estimate
 from palate.train.kept import fitted, keep
 from palate.train.log import Log, WholeLog
@@ -152,7 +152,7 @@ def estimate_training(
 
 def _checked(device: str | torch.device, processes: Processes) -> torch.device:
     """A device that is there. Raises `ConfigError`."""
-    found = find_device(device) if isinstance(device, str) else device
+    found = present(device)
     check_device(found, processes)
     return found
 

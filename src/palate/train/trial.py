@@ -55,7 +55,7 @@ def try_out(
     answer of their wishes to stop, since none can do a step without the others."""
     assert not optimizer.state, "an optimizer that has done nothing"
     before = peak_bytes()
-    kept = [parameter.detach().clone() for parameter in parameters]
+    kept = [parameter.detach().to("cpu", copy=True) for parameter in parameters]
     largest = max(range(len(packs)), key=lambda number: activations(packs[number], config))
     step(largest)
     seconds, done, began = 0.0, [largest], time.perf_counter()
