@@ -28,7 +28,7 @@ def learning_curve(validations: Sequence[Validation], path: Path, *, references:
     loss = axis.twinx()
     loss.plot(epochs, [each.loss for each in validations], color=_INK, linewidth=1, label="training loss")
     loss.set_ylabel("training loss (nats a target)")
-    axis.legend(handles=[*axis.get_lines()[:1], *loss.get_lines()], loc="lower right", frameon=False)
+    axis.legend(handles=[*axis.get_lines()[:1], *loss.get_lines()], loc="center right", frameon=False)
     axis.set_xticks(epochs)
     figure.savefig(path, dpi=130)
     plt.close(figure)
