@@ -14,7 +14,8 @@ from palate.model.attention import biased_attention, reference_attention
 from palate.model.bias import PositionBias, TimeBias, gap_buckets
 from palate.model.dropout import Dropout, draw
 from palate.model.fused import RMSNorm, gated, reference_gated, reference_swiglu, swiglu
-from palate.model.intents import log_softmax_within
+from palate.model.fused_intents import Fed, feed, log_softmax_within, reference_feed
+from palate.model.fused_metadata import described, reference_described, reference_rows, rows
 from palate.model.product import linear, product, product_of_rows
 
 
@@ -165,11 +166,57 @@ def test_product_with_numbers_that_lie_apart() -> None:
 
 def test_sums_of_rows() -> None:
     """In blocks, too: the gradient is spread over rows block by block."""
-    table, index, weight = torch.randn(7, 5), torch.randint(0, 7, (40, 3)), torch.rand(40, 3)
+    table, index, weight = (
+        normal(7, 5).requires_grad_(),
+        torch.randint(0, 7, (40, 3)),
+        torch.rand(40, 3, dtype=torch.float64),
+    )
+    plain = (table[index] * weight[..., None]).sum(1)
+    torch.testing.assert_close(lookup.sum_rows(table, index, weight), plain)
+    (expected,) = torch.autograd.grad(plain.square().sum(), [table])
     for block in (1, 2**10, 2**21):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(lookup, "_BLOCK", block)
-            agree(lambda t: lookup.sum_rows(t, index, weight), lambda t: (t[index] * weight[..., None]).sum(1), [table])
+            torch.testing.assert_close(lookup.spread_rows(2 * plain.detach(), index, weight, 7), expected)
+    table = table.detach()
+    assert lookup.sum_rows(table, index[:, :0], weight[:, :0]).equal(torch.zeros(40, 5, dtype=torch.float64))
+    assert lookup.spread_rows(plain.detach(), index[:, :0], weight[:, :0], 7).equal(torch.zeros_like(table))
+
+
+@pytest.mark.parametrize("cells", [0, 3])
+@pytest.mark.parametrize("plus", [(5,), (40, 5)])
+def test_described(plus: tuple[int, ...], cells: int) -> None:
+    index, share = torch.randint(0, 7, (40, cells)), torch.rand(40, cells, dtype=torch.float64)
+    agree(
+        lambda values, plus, weight, bias: described(values, index, share, plus, weight, bias),
+        lambda values, plus, weight, bias: reference_described(values, index, share, plus, weight, bias),
+        [normal(7, 5), normal(*plus), normal(11, 5), normal(11)],
+    )
+
+
+def test_rows_of_tables() -> None:
+    """Of some columns in any order; those without a table get no gradient."""
+    agree(
+        lambda weight, *tables: rows(weight, [3, 0], *tables),
+        lambda weight, *tables: reference_rows(weight, [3, 0], *tables),
+        [normal(5, 8), normal(4, 2), normal(2, 6).T],
+    )
+
+
+def test_feed() -> None:
+    sizes = [3, 1, 4]
+    heads = torch.eye(3, dtype=torch.float64).repeat_interleave(torch.tensor(sizes), dim=1)
+    inputs = [normal(9, 5), normal(8, 5), normal(8), normal(8, 5), normal(8, 5), normal(3)]
+
+    def together(found: Fed) -> Tensor:
+        log_shares, attention, state = found
+        return torch.cat([log_shares.T, attention.T, state], dim=1)
+
+    agree(
+        lambda *given: together(feed(*given, heads, sizes)),
+        lambda *given: together(reference_feed(*given, sizes)),
+        inputs,
+    )
 
 
 def test_log_softmax_within() -> None:

@@ -91,12 +91,12 @@ def test_the_same_items_are_new_as_input_and_as_output(seed: int, gate: str) -> 
     made, known = tower(gate=gate, id_dropout=0.5, metadata_dropout=0.0).train(), catalogue()
     torch.manual_seed(seed)
     tables = made(known)
-    assert tables.dropped is not None
     assert tables.unseen is not None
-    dropped = tables.dropped
+    dropped = tables.without_id
     assert (dropped | ~tables.unseen).all()
     assert 0 < int(dropped[:TRAINED].sum()) < TRAINED
-    plain = tables._replace(dropped=None, unseen=None)
+    plain = made.eval()(known)
+    made.train()
     out, as_is = made.output(tables, known, HERE), made.output(plain, known, HERE)
     for found, usual in ((out.gate, as_is.gate), (out.bias, as_is.bias)):
         assert found is not None
@@ -126,7 +126,6 @@ def test_the_same_items_are_new_as_input_and_as_output(seed: int, gate: str) -> 
 def test_a_dropped_item_teaches_its_id_nothing() -> None:
     made, known = tower(id_dropout=0.5).train(), catalogue()
     tables = made(known)
-    assert tables.dropped is not None
     table = made.output(tables, known, HERE)
     loss = scores_of(table, torch.randn(3, WIDTH), HERE).square().sum()
     loss = (
@@ -134,7 +133,7 @@ def test_a_dropped_item_teaches_its_id_nothing() -> None:
     )
     (gradient,) = torch.autograd.grad(loss, [made.id])
     moved = (gradient[FIRST_KNOWN:] != 0).any(1)
-    assert moved.tolist() == (~tables.dropped[:TRAINED]).tolist()
+    assert moved.tolist() == (~tables.without_id[:TRAINED]).tolist()
 
 
 def test_half_of_the_new_items_are_without_events() -> None:
@@ -144,18 +143,36 @@ def test_half_of_the_new_items_are_without_events() -> None:
     counted = torch.zeros(2)
     for _ in range(300):
         tables = made(known)
-        assert tables.dropped is not None
         assert tables.unseen is not None
-        counted += torch.stack([tables.dropped.float().mean(), tables.unseen.float().mean()])
+        counted += torch.stack([tables.without_id[:TRAINED].float().mean(), tables.unseen[:TRAINED].float().mean()])
     torch.testing.assert_close(counted / 300, torch.tensor([0.5, 0.25]), atol=0.04, rtol=0)
 
 
 def test_no_item_is_new_outside_training_or_without_metadata() -> None:
     known = catalogue()
-    assert tower(id_dropout=0.9)(known).dropped is None
-    assert tower(id_dropout=0.0).train()(known).dropped is None
-    assert tower(id_dropout=0.9, specs=()).train()(known).dropped is None
-    assert tower(id_dropout=0.9, metadata=False).train()(known).dropped is None
+    new = [item >= TRAINED for item in range(ITEMS)]
+    for made in (
+        tower(id_dropout=0.9),
+        tower(id_dropout=0.0).train(),
+        tower(id_dropout=0.9, specs=()).train(),
+        tower(id_dropout=0.9, metadata=False).train(),
+    ):
+        tables = made(known)
+        assert tables.without_id.tolist() == new
+        assert tables.unseen is None
+
+
+@GATES
+def test_taking_items_for_new_is_what_dropping_them_is(gate: str) -> None:
+    made, known = tower(gate=gate), catalogue()
+    tables, items = made(known), torch.arange(ITEMS) % 2 == 0
+    taken = tables.taking_for_new(items, items)
+    assert taken.without_id.equal(tables.without_id | items)
+    found, usual = (made.output(each, known, HERE) for each in (taken, tables))
+    assert found.gate is not None
+    assert usual.gate is not None
+    assert (found.gate[:, items] == 0).all()
+    assert found.gate[:, ~items].equal(usual.gate[:, ~items])
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int32, Int64
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from palate.model.config import IntentConfig
+from palate.model.fused_intents import feed, log_softmax_within
 from palate.model.product import Linear
 from palate.tokens.batch import RELEASE_EDGES, Batch, Catalogue, HeadSource, HeadSpec
 from palate.words import FIRST_KNOWN
@@ -59,23 +59,23 @@ class IntentHeads(nn.Module):
 
     def forward(self, state: Float[Tensor, "R D"], without: int | None = None) -> Intents:
         """Predict every head; ``without`` leaves one of them out of the intent."""
-        # Classes lie first in memory, so that what is summed over a head's few classes runs along its many rows.
-        log_shares = log_softmax_within(self.predict.weight @ state.T + self.predict.bias[:, None], self.sizes)
         if not self.feeds:
-            return Intents(log_shares.T, None, state)
-        # An intent of each head is never made: ⟨W_q h, p_k E_k⟩ is a sum of each class's share times ⟨W_q h, E⟩.
-        shares = log_shares.exp()
-        query = self.query.weight @ state.T / math.sqrt(self.values.shape[1])
-        fit = self.heads @ (shares * (self.values @ query)) + self.head_bias[:, None]
+            scores = self.predict.weight @ state.T + self.predict.bias[:, None]
+            return Intents(log_softmax_within(scores, self.sizes).T, None, state)
+        asks = self.values @ self.query.weight / math.sqrt(self.values.shape[1])
+        says = self.values @ (self.join.weight @ self.value.weight).T
+        head_bias: Tensor = self.head_bias
         if without is not None:
-            fit = fit.index_fill(0, torch.tensor([without], device=fit.device), -torch.inf)
-        attention = fit.softmax(0)
-        intent = self.value((shares * (self.heads.T @ attention)).T @ self.values)
-        return Intents(log_shares.T, attention.T, state + self.join(intent))
+            head_bias = head_bias.index_fill(0, torch.tensor([without], device=state.device), -torch.inf)
+        log_shares, attention, joined = feed(
+            state, self.predict.weight, self.predict.bias, asks, says, head_bias, self.heads, self.sizes
+        )
+        return Intents(log_shares.T, attention.T, joined)
 
     def loss(self, intents: Intents, labels: Float[Tensor, "R C"], weight: Float[Tensor, "R"]) -> Float[Tensor, ""]:
         """The weighted sum over rows of the heads' mean cross-entropy; a row without a label costs a head nothing."""
-        return -((labels * intents.log_shares).sum(-1) * weight).sum() / len(self.specs)
+        given = labels.T * (weight / -len(self.specs))
+        return (given * intents.log_shares.T).sum()
 
     def labels(
         self, batch: Batch, catalogue: Catalogue, rows: Int64[Tensor, "R"], sequence: Int64[Tensor, "R"]
@@ -104,32 +104,6 @@ class IntentHeads(nn.Module):
     def _shares(self, counts: Float[Tensor, "C R"]) -> Float[Tensor, "C R"]:
         """Each head's part divided by its sum; all zero where that is zero."""
         return counts * (self.heads.T @ (self.heads @ counts).clamp(min=1e-6).reciprocal())
-
-
-def log_softmax_within(scores: Float[Tensor, "C R"], sizes: list[int]) -> Float[Tensor, "C R"]:
-    """The logarithm of each class's probability within its head, head after head."""
-    found: Tensor = _LogSoftmaxWithin.apply(scores, sizes)  # type: ignore[no-untyped-call]
-    return found
-
-
-class _LogSoftmaxWithin(torch.autograd.Function):
-    """One gradient for all heads: those of slices would each be as wide as all of them."""
-
-    @staticmethod
-    def forward(ctx: Any, scores: Tensor, sizes: list[int]) -> Tensor:
-        found = torch.cat([part.log_softmax(0) for part in torch.split(scores, sizes)])
-        ctx.save_for_backward(found)
-        ctx.sizes = sizes
-        return found
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (found,) = ctx.saved_tensors
-        back = found.exp()
-        for part, own in zip(*(torch.split(each, ctx.sizes) for each in (back, gradient)), strict=True):
-            part.mul_(own.sum(0))
-        return gradient - back, None
 
 
 def label_values(

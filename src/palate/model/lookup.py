@@ -23,8 +23,20 @@ def look_up(table: Float[Tensor, "C"], index: Int64[Tensor, "..."]) -> Float[Ten
 def sum_rows(
     table: Float[Tensor, "C D"], index: Int64[Tensor, "V N"], weight: Float[Tensor, "V N"]
 ) -> Float[Tensor, "V D"]:
-    """``(table[index] * weight[..., None]).sum(1)``; the weights have no gradient."""
-    found: Tensor = _SumRows.apply(table, index, weight)  # type: ignore[no-untyped-call]
+    """``(table[index] * weight[..., None]).sum(1)``, without a gradient."""
+    if not index.shape[1]:
+        return table.new_zeros(len(index), table.shape[1])
+    return F.embedding_bag(index, table, mode="sum", per_sample_weights=weight)
+
+
+def spread_rows(
+    gradient: Float[Tensor, "V D"], index: Int64[Tensor, "V N"], weight: Float[Tensor, "V N"], size: int
+) -> Float[Tensor, "C D"]:
+    """The gradient of the table of `sum_rows`, which has ``size`` rows, from that of the sums."""
+    found = gradient.new_zeros(size, gradient.shape[1])
+    block = max(_BLOCK // max(index.shape[1] * gradient.shape[1], 1), 1)
+    for rows, shares, part in zip(*(torch.split(each, block) for each in (index, weight, gradient)), strict=True):
+        found.index_add_(0, rows.reshape(-1), (shares[..., None] * part[:, None]).flatten(0, 1))
     return found
 
 
@@ -42,21 +54,3 @@ class _LookUp(torch.autograd.Function):
         (index,) = ctx.saved_tensors
         sums = torch.bincount(index.reshape(-1), weights=gradient.reshape(-1), minlength=ctx.size)
         return sums.to(gradient.dtype), None
-
-
-class _SumRows(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, table: Tensor, index: Tensor, weight: Tensor) -> Tensor:
-        ctx.save_for_backward(index, weight)
-        ctx.size = len(table)
-        return F.embedding_bag(index, table, mode="sum", per_sample_weights=weight)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        index, weight = ctx.saved_tensors
-        found = gradient.new_zeros(ctx.size, gradient.shape[1])
-        block = max(_BLOCK // (index.shape[1] * gradient.shape[1]), 1)
-        for rows, shares, part in zip(*(torch.split(each, block) for each in (index, weight, gradient)), strict=True):
-            found.index_add_(0, rows.reshape(-1), (shares[..., None] * part[:, None]).flatten(0, 1))
-        return found, None, None

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from palate.model.config import TowerConfig
-from palate.model.lookup import sum_rows
+from palate.model.fused_metadata import described, rows
 from palate.model.product import Linear, linear
 from palate.tokens.batch import Catalogue, MetadataKind, MetadataSpec
 from palate.words import PADDING, UNKNOWN
@@ -57,9 +57,9 @@ class MetadataEmbedding(nn.Module):
     def forward(self, catalogue: Catalogue) -> tuple[Float[Tensor, "V D"], Float[Tensor, "V D"], Float[Tensor, "V"]]:
         """Metadata of every item as an input, as an output, and their bias."""
         catalogue = self._hide(catalogue) if self.training and self.hidden else catalogue
-        trunk = F.silu(self._columns(catalogue))
         heads = (self.input, self.output, self.bias)
-        found = linear(trunk, torch.cat([each.weight for each in heads]), torch.cat([each.bias for each in heads]))
+        weight, bias = torch.cat([each.weight for each in heads]), torch.cat([each.bias for each in heads])
+        found = self._described(catalogue, weight, bias)
         read, output, bias = torch.split(found, [len(each.weight) for each in heads], dim=1)
         return read, output, bias[:, 0]
 
@@ -75,29 +75,37 @@ class MetadataEmbedding(nn.Module):
             return F.embedding(ids[:, 0], table)
         return F.embedding_bag(ids, table, mode="mean", padding_idx=PADDING)
 
-    def _columns(self, catalogue: Catalogue) -> Float[Tensor, "V D"]:
-        """What the trunk makes of all columns, before its nonlinearity."""
-        weights = torch.split(self.trunk.weight, self.width, dim=1)
-        items = len(catalogue.counts)
-        total: Tensor = self.trunk.bias
-        projections, vectors, tables, cells = [], [], [], []
+    def _described(
+        self, catalogue: Catalogue, weight: Float[Tensor, "O D"], bias: Float[Tensor, "O"]
+    ) -> Float[Tensor, "V O"]:
+        """What the trunk makes of all columns, multiplied by the weight."""
+        items, device = len(catalogue.counts), catalogue.counts.device
+        vectors: list[int] = []
+        cells: list[int] = []
+        large: list[int] = []
         for number, spec in enumerate(self.specs):
-            if spec.kind == MetadataKind.VECTOR:
-                projection: Tensor = self.projections[str(number)].weight  # type: ignore[assignment]
-                projections.append(weights[number] @ projection)
-                vectors.append(spec)
-            elif spec.size <= items * spec.width:
-                tables.append(self.tables[str(number)] @ weights[number].T)
-                cells.append(spec)
-            else:
-                total = total + linear(self.column(number, catalogue), weights[number])
+            among = cells if spec.size <= items * spec.width else large
+            (vectors if spec.kind == MetadataKind.VECTOR else among).append(number)
+        plus: Tensor = self.trunk.bias
+        values = plus.new_zeros(0, len(plus))
+        index, share = torch.zeros(items, 0, dtype=torch.int64, device=device), plus.new_zeros(items, 0)
+        if vectors or cells:
+            tables: list[Tensor] = [self.projections[str(number)].get_parameter("weight").T for number in vectors]
+            tables += [self.tables[str(number)] for number in cells]
+            values = rows(self.trunk.weight, vectors + cells, *tables)
         if vectors:
-            total = total + linear(_cells(catalogue.vectors, vectors), torch.cat(projections, dim=1))
+            own = [self.specs[number] for number in vectors]
+            numbers = sum(spec.width for spec in own)
+            plus = linear(_cells(catalogue.vectors, own), values[:numbers].T, plus)
+            values = values[numbers:]
         if cells:
-            first = torch.tensor([0] + [len(table) for table in tables[:-1]], device=total.device).cumsum(0)
-            index, weight = _means(catalogue, cells, first)
-            total = total + sum_rows(torch.cat(tables), index, weight)
-        return total.expand(items, -1)
+            own = [self.specs[number] for number in cells]
+            first = torch.tensor([0] + [spec.size for spec in own[:-1]], device=device).cumsum(0)
+            index, share = _means(catalogue, own, first)
+        for number in large:
+            block = self.trunk.weight[:, self.width * number : self.width * (number + 1)]
+            plus = plus + linear(self.column(number, catalogue), block)
+        return described(values, index, share, plus, weight, bias)
 
     def _hide(self, catalogue: Catalogue) -> Catalogue:
         """Random cells as if the items table did not have them."""
@@ -107,6 +115,9 @@ class MetadataEmbedding(nn.Module):
         for kind in MetadataKind:
             own = [(number, spec) for number, spec in enumerate(self.specs) if spec.kind == kind]
             if not own:
+                continue
+            if kind == MetadataKind.VECTOR and len(own) == 1:
+                vectors = vectors.masked_fill(hidden[own[0][0], :, None], 0.0)
                 continue
             number_of = torch.tensor([number for number, spec in own for _ in range(spec.width)], device=device)
             cells = hidden.index_select(0, number_of).T

@@ -29,6 +29,8 @@ from palate.tokens.batch import AGE_SHAPE, DEMAND_STEPS, LEAST_DEMAND, Catalogue
 from palate.words import FIRST_KNOWN
 
 _LAUNCH, _VIEWS, _DEMAND = AGE_SHAPE
+_CORNERS = (_DEMAND - 1) // DEMAND_STEPS + 3
+"""Of the polygon of demand; the first is that of no demand."""
 _LITTLE_DEMAND = 0.25
 """Added to the demand before its logarithm is taken: where there is less, it says little."""
 
@@ -48,16 +50,23 @@ class ItemTables(NamedTuple):
     meta_out: Float[Tensor, "V D"] | None
     """Metadata as an output."""
     meta_bias: Float[Tensor, "V"] | None
+    share: Float[Tensor, "V"] | None
+    """g of each item; with metadata, where it goes by training."""
     gate: Float[Tensor, "C"] | None
-    """g of each age code; with metadata."""
+    """g of each age code; with metadata, where it goes by the moment."""
     age_bias: Float[Tensor, "2 C"] | None
     """c of each age code, for items with an id and for those without; where ages are used."""
     trust: Float[Tensor, ""]
     """What the gate of an output is multiplied by."""
-    dropped: Bool[Tensor, "V"] | None
-    """Items that go without their id in this step of training."""
+    without_id: Bool[Tensor, "V"]
+    """Items that have no id, or go without it in this step of training."""
     unseen: Bool[Tensor, "V"] | None
-    """Those of them that go without their events as well."""
+    """Those that in this step go without their events as well."""
+
+    def taking_for_new(self, items: Bool[Tensor, "V"], unseen: Bool[Tensor, "V"] | None = None) -> ItemTables:
+        """The tables in which these items go without their id, and the ``unseen`` of them without their events."""
+        share = None if self.share is None else self.share.masked_fill(items, 0.0)
+        return self._replace(share=share, without_id=self.without_id | items, unseen=unseen)
 
 
 class MixedTable(NamedTuple):
@@ -104,13 +113,19 @@ class ItemTower(nn.Module):
         of the tables of ids is of these rows alone (`palate.model.rows`).
         """
         there = self._described(catalogue)
-        dropped = unseen = None
+        without_id = torch.arange(len(catalogue.counts), device=self.id.device) >= catalogue.trained
+        unseen = None
         if self.training and self.metadata is not None and self.config.id_dropout:
             drawn = torch.rand(len(catalogue.metadata), device=self.id.device)
-            dropped, unseen = drawn < self.config.id_dropout, drawn < self.config.id_dropout / 2
-        biases = None
+            without_id, unseen = without_id | (drawn < self.config.id_dropout), drawn < self.config.id_dropout / 2
+        share = gate = biases = None
+        if self.gate is not None and self.config.gate == "moment":
+            gate = torch.sigmoid(self.gate())
+        elif self.gate is not None:
+            assert self.gate.views is not None
+            share = look_up(torch.sigmoid(self.gate.views), _taught(catalogue)).masked_fill(without_id, 0.0)
         if self.age_bias is not None:
-            biases = torch.stack([each() for each in (self.age_bias, self.new_age_bias) if each is not None])
+            biases = age_values([each for each in (self.age_bias, self.new_age_bias) if each is not None])
         meta_in, meta_out, meta_bias = there
         ids: Tensor = self.id
         id_bias: Tensor = self.id_bias
@@ -125,10 +140,11 @@ class ItemTower(nn.Module):
             meta_in=meta_in,
             meta_out=meta_out,
             meta_bias=meta_bias,
-            gate=None if self.gate is None else torch.sigmoid(self.gate()),
+            share=share,
+            gate=gate,
             age_bias=biases,
             trust=torch.ones((), device=self.id.device),
-            dropped=dropped,
+            without_id=without_id,
             unseen=unseen,
         )
         return tables if self.training else self._distrusted(tables, catalogue)
@@ -141,13 +157,12 @@ class ItemTower(nn.Module):
         """
         if self.inferred is None or not self.inferred.fitted or self.inferred.trust == 1:
             return tables
-        assert self.config.gate == "training", "a gate of the moment has no one share to give to what is inferred"
-        assert tables.gate is not None
+        assert tables.share is not None, "a gate of the moment has no one share to give to what is inferred"
         assert tables.meta_out is not None
         assert tables.meta_bias is not None
         trust, known = self.inferred.trust, catalogue.trained
         loudness = self.inferred.loudness
-        gate = tables.gate[_taught(catalogue)[:known]]
+        gate = tables.share[:known]
         own = (trust * (1 - gate) / (1 - trust * gate).clamp(min=1e-6))[:, None]
         inferred = self.inferred(catalogue)
         output = torch.lerp(loudness * inferred.output[:known], tables.meta_out[:known], own)
@@ -185,14 +200,13 @@ class ItemTower(nn.Module):
         assert tables.meta_in is not None
         assert tables.meta_out is not None
         assert tables.meta_bias is not None
-        assert tables.gate is not None
+        assert tables.share is not None
         ids, bias = _padded_ids(tables, catalogue)
-        gate = tables.gate[_taught(catalogue)].masked_fill(_without_id(tables, catalogue), 0.0)
-        share = gate[:, None]
+        share = tables.share[:, None]
         return (
             torch.lerp(tables.meta_in, ids, share),
             torch.lerp(tables.meta_out, ids, share),
-            torch.lerp(tables.meta_bias, bias, gate),
+            torch.lerp(tables.meta_bias, bias, tables.share),
         )
 
     def start_at_popularity(self, counts: Int64[Tensor, "R"]) -> None:
@@ -232,16 +246,16 @@ class ItemTower(nn.Module):
         self, tables: ItemTables, catalogue: Catalogue, item: Int32[Tensor, "T"], moment: Int64[Tensor, "T"]
     ) -> Float[Tensor, "T D"]:
         """What they are; that depends on the moment only where the gate does."""
-        if tables.meta_in is None or tables.gate is None:
+        if tables.meta_in is None:
             return F.embedding(item.clamp(max=len(tables.id) - 1), tables.id)
         ids, _ = _padded_ids(tables, catalogue)
-        if self.config.gate == "training":
-            gate = tables.gate[_taught(catalogue)].masked_fill(_without_id(tables, catalogue), 0.0)
-            mixed = torch.lerp(tables.meta_in, ids, gate[:, None])
+        if tables.share is not None:
+            mixed = torch.lerp(tables.meta_in, ids, tables.share[:, None])
             return F.embedding(item, torch.cat([tables.id[:FIRST_KNOWN], mixed]))
         place = (item.long() - FIRST_KNOWN).clamp(min=0)
         codes = catalogue.ages[point(catalogue, moment), place].long()
-        gate = tables.gate[codes].masked_fill(_without_id(tables, catalogue)[place], 0.0)
+        assert tables.gate is not None
+        gate = tables.gate[codes].masked_fill(tables.without_id[place], 0.0)
         gate = gate.masked_fill(item < FIRST_KNOWN, 1.0).unsqueeze(-1)
         own = F.embedding(item, torch.cat([tables.id[:FIRST_KNOWN], ids]))
         return torch.lerp(F.embedding(place, tables.meta_in), own, gate)
@@ -262,10 +276,12 @@ class ItemTower(nn.Module):
         self, tables: ItemTables, catalogue: Catalogue, points: Int64[Tensor, "U"]
     ) -> Float[Tensor, "G V"] | None:
         """The share of the id; a single row where it is the same at all moments."""
-        if tables.gate is None:
+        if tables.share is not None:
+            gates = tables.share[None]
+        elif tables.gate is not None:
+            gates = look_up(tables.gate, catalogue.ages[points].long()).masked_fill(tables.without_id, 0.0)
+        else:
             return None
-        codes = catalogue.ages[points].long() if self.config.gate == "moment" else _taught(catalogue)[None]
-        gates = look_up(tables.gate, codes).masked_fill(_without_id(tables, catalogue), 0.0)
         return gates if self.training else gates * tables.trust
 
     def _age_biases(
@@ -278,7 +294,7 @@ class ItemTower(nn.Module):
             own = codes[:, tables.unseen]
             codes[:, tables.unseen] = own - own % (_VIEWS * _DEMAND)
         if len(tables.age_bias) > 1:
-            codes += _without_id(tables, catalogue) * tables.age_bias.shape[1]
+            codes += tables.without_id * tables.age_bias.shape[1]
         return look_up(tables.age_bias.reshape(-1), codes)
 
 
@@ -293,9 +309,11 @@ class AgeTable(nn.Module):
         super().__init__()
         self.launch = nn.Parameter(torch.zeros(_LAUNCH)) if launch else None
         self.views = nn.Parameter(torch.zeros(_VIEWS)) if views else None
-        corners = (_DEMAND - 1) // DEMAND_STEPS + 3  # the first one is that of no demand
-        self.demand = nn.Parameter(torch.zeros(corners)) if demand else None
+        self.demand = nn.Parameter(torch.zeros(_CORNERS)) if demand else None
         self.slope = nn.Parameter(torch.zeros(1)) if demand else None
+        self.polygon: Tensor
+        if demand:
+            self.register_buffer("polygon", _polygon(), persistent=False)
 
     def start(self, *, views: Sequence[float]) -> None:
         """Set the numbers of the views."""
@@ -315,20 +333,37 @@ class AgeTable(nn.Module):
 
     def forward(self) -> Float[Tensor, "C"]:
         """The sums, in the order of the codes."""
-        device = next(self.parameters()).device
-        total = torch.zeros(AGE_SHAPE, device=device)
-        if self.launch is not None:
-            total = total + self.launch[:, None, None]
-        if self.views is not None:
-            total = total + self.views[:, None]
-        if self.demand is not None and self.slope is not None:
-            place = (torch.arange(_DEMAND, device=device) - 0.5).clamp(min=0) / DEMAND_STEPS + 1
-            place[0] = 0
-            corner = place.long()
-            between = torch.lerp(self.demand[corner], self.demand[corner + 1], place - corner)
-            demand = torch.where(place > 0, 2 ** (place - 1 + LEAST_DEMAND), 0.0)
-            total = total + self.slope * torch.log(demand + _LITTLE_DEMAND) + between
-        return total.reshape(-1)
+        return age_values([self])[0]
+
+
+def age_values(tables: Sequence[AgeTable]) -> Float[Tensor, "n C"]:
+    """What tables of the same parts say of each age code."""
+
+    def of_all(parts: Sequence[nn.Parameter | None]) -> Tensor:
+        return torch.stack([part for part in parts if part is not None])
+
+    first = tables[0]
+    total = torch.zeros(len(tables), *AGE_SHAPE, device=next(first.parameters()).device)
+    if first.launch is not None:
+        total = total + of_all([each.launch for each in tables])[:, :, None, None]
+    if first.views is not None:
+        total = total + of_all([each.views for each in tables])[:, None, :, None]
+    if first.demand is not None:
+        numbers = torch.cat([of_all([each.slope for each in tables]), of_all([each.demand for each in tables])], dim=1)
+        total = total + (numbers @ first.polygon)[:, None, None, :]
+    return total.flatten(1)
+
+
+def _polygon() -> Float[Tensor, "P d"]:
+    """What the slope and each corner count at each demand."""
+    place = (torch.arange(_DEMAND) - 0.5).clamp(min=0) / DEMAND_STEPS + 1
+    place[0] = 0
+    corner, column = place.long(), torch.arange(_DEMAND)
+    found = torch.zeros(1 + _CORNERS, _DEMAND)
+    found[0] = torch.log(torch.where(place > 0, 2 ** (place - 1 + LEAST_DEMAND), 0.0) + _LITTLE_DEMAND)
+    found[1 + corner, column] = 1 - (place - corner)
+    found[2 + corner, column] = place - corner
+    return found
 
 
 class CarriedAge(nn.Module):
@@ -353,16 +388,10 @@ def _padded_ids(tables: ItemTables, catalogue: Catalogue) -> tuple[Float[Tensor,
     return F.pad(ids, (0, 0, 0, new)), F.pad(bias, (0, new))
 
 
-def _without_id(tables: ItemTables, catalogue: Catalogue) -> Bool[Tensor, "V"]:
-    """Items that have no id, or go without it in this step."""
-    new = torch.arange(len(catalogue.counts), device=catalogue.counts.device) >= catalogue.trained
-    return new if tables.dropped is None else new | tables.dropped
-
-
 def _taught(catalogue: Catalogue) -> Int64[Tensor, "V"]:
-    """The age code of each item's training events, the other parts of the code being 0."""
+    """The bucket of each item's training events, among those of the views before."""
     views = torch.ceil(torch.log2(catalogue.counts.clamp(min=1).double())).long() + 1
-    return views.clamp(max=_VIEWS - 1).masked_fill(catalogue.counts == 0, 0) * _DEMAND
+    return views.clamp(max=_VIEWS - 1).masked_fill(catalogue.counts == 0, 0)
 
 
 def point(catalogue: Catalogue, moment: Int64[Tensor, "..."]) -> Int64[Tensor, "..."]:

@@ -55,13 +55,13 @@ def parts(
 def age(scorer: ModelScorer, tables: ItemTables, moment: Int64[Tensor, "1"], column: int) -> Age | None:
     """How new the item is at the moment; none where the model sees none of it."""
     described, tower = scorer.described, scorer.model.tower
-    if tables.gate is None and tables.age_bias is None:
+    if tables.share is None and tables.gate is None and tables.age_bias is None:
         return None
     at = point(described, moment)
     gate = tower.output(tables, described, at).gate
     code = int(described.ages[at, column])
     _, views, demand = AGE_SHAPE
-    by_moment = tables.gate is not None and tower.config.gate == "moment"
+    by_moment = tables.gate is not None
     seen = by_moment or tables.age_bias is not None
     has_time = scorer.tokenizer.has_time
     launch = int(described.launch[column])

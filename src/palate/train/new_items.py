@@ -325,10 +325,8 @@ def _calibrate(
         made = tables._replace(
             meta_out=tables.meta_out.index_put((anchors[own],), taste * left_out.output[own]),
             meta_bias=tables.meta_bias.index_put((anchors[own],), bias),
-            dropped=dropped,
-            unseen=unseen,
         )
-        return _with_new_ages(made, tower.new_age_bias)
+        return _with_new_ages(made.taking_for_new(dropped, unseen), tower.new_age_bias)
 
     _descend(model, catalogue, asked, factors, tower.new_age_bias, taken_for)
     taste, shift = factors.tolist()
@@ -350,11 +348,11 @@ def _calibrate_without_ids(
         _, output, bias = tower.inferred(catalogue)
         output[anchors] = taste * left_out.output
         bias[anchors] = left_out.height + shift - taste * left_out.along
-    dropped = torch.ones(len(catalogue.counts), dtype=torch.bool)
+    everything = torch.ones(len(catalogue.counts), dtype=torch.bool)
 
     def taken_for(tables: ItemTables) -> ItemTables:
-        made = tables._replace(meta_out=loudness * output, meta_bias=loudness * bias, dropped=dropped)
-        return _with_new_ages(made, ages)
+        made = tables._replace(meta_out=loudness * output, meta_bias=loudness * bias)
+        return _with_new_ages(made.taking_for_new(everything), ages)
 
     _descend(model, catalogue, asked, loudness, ages, taken_for)
     with torch.no_grad():
