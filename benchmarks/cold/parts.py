@@ -38,6 +38,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "id dropout 0.02": {"tower": {"id_dropout": 0.02}},
     "metadata dropout 0": {"tower": {"metadata_dropout": 0.0}},
     "metadata dropout 0.5": {"tower": {"metadata_dropout": 0.5}},
+    "id dropout 0.1, metadata dropout 0": {"tower": {"id_dropout": 0.1, "metadata_dropout": 0.0}},
     "metadata width 4": {"tower": {"metadata_width": 4}},
 }
 """Name → what differs in the model."""

@@ -28,6 +28,7 @@ from palate.simulate import preset, simulate
 from palate.tokens import Batch, Catalogue, Tokenizer, training_catalogue
 from palate.train import PretrainConfig, new_model
 from palate.train.material import Material
+from palate.train.memory import keep_freed_memory
 from palate.train.optimizer import build_optimizer
 from palate.train.plan import BatchPlanner
 
@@ -70,6 +71,7 @@ def main() -> None:
     arguments.add_argument("--steps", type=int, default=60)
     arguments.add_argument("--json", type=Path)
     asked = arguments.parse_args()
+    keep_freed_memory()  # as a training does
     if asked.data == "service":
         made = simulate(preset("service", seed=0))
         dataset = Dataset.from_frames(made.events, made.items, made.users, schema=made.schema)

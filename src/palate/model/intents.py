@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -47,6 +48,11 @@ class IntentHeads(nn.Module):
         heads = torch.eye(len(self.sizes)).repeat_interleave(torch.tensor(self.sizes), dim=1)
         self.register_buffer("heads", heads, persistent=False)
         self.heads: Tensor
+        # What a value has to be moved by to be the place of its class, for each cell of a label.
+        places = [first - FIRST_KNOWN for first in accumulate(self.sizes[:-1], initial=0)]
+        moved = [place for place, spec in zip(places, self.specs, strict=True) for _ in range(spec.width)]
+        self.register_buffer("first", torch.tensor(moved), persistent=False)
+        self.first: Tensor
         self.predict = Linear(width, sum(self.sizes))
         self.feeds = config.feed == "attention"
         if self.feeds:
@@ -74,7 +80,7 @@ class IntentHeads(nn.Module):
 
     def loss(self, intents: Intents, labels: Float[Tensor, "R C"], weight: Float[Tensor, "R"]) -> Float[Tensor, ""]:
         """The weighted sum over rows of the heads' mean cross-entropy; a row without a label costs a head nothing."""
-        given = labels.T * (weight / -len(self.specs))
+        given = (labels * (weight / -len(self.specs))[:, None]).T.contiguous()  # as the shares lie
         return (given * intents.log_shares.T).sum()
 
     def labels(
@@ -85,29 +91,30 @@ class IntentHeads(nn.Module):
         With the horizon of a session they are the mean over the target and those after it in its session. ``sequence``
         numbers the sequence of each row; the rows ascend.
         """
-        item, moment = batch.target[rows] - FIRST_KNOWN, batch.query_time[rows]
-        outcome, familiar = batch.outcome[rows], batch.familiar[rows]
-        places, first = [], 0
+        values = label_values(
+            self.specs,
+            catalogue,
+            item=batch.target[rows] - FIRST_KNOWN,
+            moment=batch.query_time[rows],
+            outcome=batch.outcome[rows],
+            familiar=batch.familiar[rows],
+        )
         nowhere = sum(self.sizes)
-        for spec in self.specs:
-            values = label_values(spec, catalogue, item=item, moment=moment, outcome=outcome, familiar=familiar)
-            places.append(torch.where(values >= FIRST_KNOWN, values - FIRST_KNOWN + first, nowhere))
-            first += spec.classes
-        place = torch.cat(places, dim=1).T
-        counts = torch.zeros(nowhere + 1, len(rows), device=place.device)
-        counts.scatter_add_(0, place, counts.new_ones(1).expand_as(place))
-        own = self._shares(counts[:-1])
+        place = torch.where(values >= FIRST_KNOWN, values + self.first, nowhere)
+        counts = torch.zeros(len(rows), nowhere + 1, device=place.device)
+        counts.scatter_add_(1, place, counts.new_ones(1).expand_as(place))
+        own = self._shares(counts[:, :-1])
         if self.horizon == "session":
             own = self._shares(_rest_of_session(own, sequence, batch.session[rows]))
-        return own.T
+        return own
 
-    def _shares(self, counts: Float[Tensor, "C R"]) -> Float[Tensor, "C R"]:
+    def _shares(self, counts: Float[Tensor, "R C"]) -> Float[Tensor, "R C"]:
         """Each head's part divided by its sum; all zero where that is zero."""
-        return counts * (self.heads.T @ (self.heads @ counts).clamp(min=1e-6).reciprocal())
+        return counts * ((counts @ self.heads.T).clamp_(min=1e-6).reciprocal_() @ self.heads)
 
 
 def label_values(
-    spec: HeadSpec,
+    specs: Sequence[HeadSpec],
     catalogue: Catalogue,
     *,
     item: Int64[Tensor, "R"],
@@ -115,17 +122,26 @@ def label_values(
     outcome: Int32[Tensor, "R P"],
     familiar: Int32[Tensor, "R"],
 ) -> Int64[Tensor, "R W"]:
-    """The classes of targets in a head, counted from 2; smaller numbers are no class.
+    """The classes of targets in some heads, side by side, counted from 2 in each; smaller numbers are no class.
 
     ``item`` is the target's place in the catalogue; the others are as in `palate.tokens.batch.Batch`.
     """
-    if spec.source == HeadSource.ITEM:
-        return catalogue.metadata[item, spec.start : spec.start + spec.width].long()
-    if spec.source == HeadSource.EVENT:
-        return outcome[:, spec.start : spec.start + spec.width].long()
-    if spec.source == HeadSource.FAMILIAR:
-        return (familiar.long() + (FIRST_KNOWN - 1))[:, None]
-    return _release_class(moment, catalogue.launch[item])[:, None] + FIRST_KNOWN
+    start: dict[HeadSource, int] = {}
+    found: list[Tensor] = []
+    width = 0
+    for source in dict.fromkeys(spec.source for spec in specs):
+        start[source] = width
+        if source == HeadSource.ITEM:
+            found.append(catalogue.metadata.index_select(0, item))
+        elif source == HeadSource.EVENT:
+            found.append(outcome)
+        elif source == HeadSource.FAMILIAR:
+            found.append(familiar[:, None] + (FIRST_KNOWN - 1))
+        else:
+            found.append(_release_class(moment, catalogue.launch[item])[:, None] + FIRST_KNOWN)
+        width += found[-1].shape[1]
+    columns = [start[spec.source] + spec.start + place for spec in specs for place in range(spec.width)]
+    return torch.cat(found, dim=1).index_select(1, torch.tensor(columns, device=item.device)).long()
 
 
 def sequences(batch: Batch) -> Int64[Tensor, "T"]:
@@ -146,12 +162,13 @@ def _release_class(moment: Int64[Tensor, "R"], launch: Int64[Tensor, "R"]) -> In
 
 
 def _rest_of_session(
-    own: Float[Tensor, "C R"], sequence: Int64[Tensor, "R"], session: Int32[Tensor, "R"]
-) -> Float[Tensor, "C R"]:
+    own: Float[Tensor, "R C"], sequence: Int64[Tensor, "R"], session: Int32[Tensor, "R"]
+) -> Float[Tensor, "R C"]:
     """The sum of each row's label and those behind it in the same sequence and session."""
-    R = own.shape[1]
+    R = len(own)
     starts = torch.ones(R, dtype=torch.bool, device=own.device)
     starts[1:] = (sequence[1:] != sequence[:-1]) | (session[1:] != session[:-1])
-    behind = torch.cat([starts.nonzero()[1:, 0], torch.full((1,), R, device=own.device)])
-    before = F.pad(own.double().cumsum(1), (1, 0))
-    return (before.index_select(1, behind[starts.long().cumsum(0) - 1]) - before[:, :-1]).to(own.dtype)
+    behind = F.pad(starts.nonzero()[1:, 0], (0, 1), value=R)
+    before = own.new_zeros(R + 1, own.shape[1], dtype=torch.float64)
+    torch.cumsum(own, 0, dtype=torch.float64, out=before[1:])
+    return before.index_select(0, behind[starts.cumsum(0) - 1]).sub_(before[:-1]).to(own.dtype)

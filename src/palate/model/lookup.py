@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int, Int64
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
@@ -14,7 +14,7 @@ _BLOCK = 2**21
 """Numbers of a gradient that are spread over their rows at a time."""
 
 
-def look_up(table: Float[Tensor, "C"], index: Int64[Tensor, "..."]) -> Float[Tensor, "..."]:
+def look_up(table: Float[Tensor, "C"], index: Int[Tensor, "..."]) -> Float[Tensor, "..."]:
     """``table[index]``."""
     found: Tensor = _LookUp.apply(table, index)  # type: ignore[no-untyped-call]
     return found

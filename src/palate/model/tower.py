@@ -289,12 +289,13 @@ class ItemTower(nn.Module):
     ) -> Float[Tensor, "U V"] | None:
         if tables.age_bias is None:
             return None
-        codes = catalogue.ages[points].long()
+        codes = catalogue.ages[points].int()
         if tables.unseen is not None:
-            own = codes[:, tables.unseen]
-            codes[:, tables.unseen] = own - own % (_VIEWS * _DEMAND)
+            columns = tables.unseen.nonzero()[:, 0]
+            own = codes.index_select(1, columns)
+            codes.index_copy_(1, columns, own - own % (_VIEWS * _DEMAND))
         if len(tables.age_bias) > 1:
-            codes += tables.without_id * tables.age_bias.shape[1]
+            codes += tables.without_id.int() * tables.age_bias.shape[1]
         return look_up(tables.age_bias.reshape(-1), codes)
 
 

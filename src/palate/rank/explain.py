@@ -195,7 +195,7 @@ class _Question:
             own: list[int] = []
             if spec.source != HeadSource.EVENT:
                 values = label_values(
-                    spec,
+                    [spec],
                     self._scorer.described,
                     item=torch.tensor([self._column]),
                     moment=self._moment,

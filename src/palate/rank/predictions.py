@@ -185,7 +185,7 @@ def _labels(
     """The known values of the targets at these rows of the store: which of them, and the class, from 0."""
     store = scorer.store
     values = label_values(
-        spec,
+        [spec],
         scorer.described,
         item=torch.from_numpy(store.target[token].astype(np.int64) - FIRST_KNOWN),
         moment=torch.from_numpy(store.time[token]),
