@@ -83,7 +83,7 @@ def test_mixed_tables(mixed: bool, biased: bool, moments: int, logit_bytes: int,
     chosen = choices(weights)
     fast = mixed_softmax_loss(
         given.state, given.items, given.bias, moment, mixture, moment_bias, chosen, logit_bytes=logit_bytes
-    )
+    ).total
     scores = reference_scores(given.state, given.items, given.bias, moment, mixture, moment_bias)
     agree(fast, reference_softmax_loss(scores, chosen), list(given))
 
@@ -96,7 +96,7 @@ def test_a_mixture_without_moments_of_its_own_and_a_bias_of_several() -> None:
     mixture = Mixture(one.others, one.other_bias, one.gate)
     fast = mixed_softmax_loss(
         one.state, one.items, one.bias, moment, mixture, several.moment_bias, chosen, logit_bytes=8 * V * 2
-    )
+    ).total
     scores = reference_scores(one.state, one.items, one.bias, moment, mixture, several.moment_bias)
     agree(fast, reference_softmax_loss(scores, chosen), [*one[:6], several.moment_bias])
 
@@ -124,7 +124,7 @@ def test_what_does_not_exist_and_what_does_not_count_teaches_nothing() -> None:
     mixture = Mixture(given.others, given.other_bias, given.gate)
     loss = mixed_softmax_loss(
         given.state, given.items, given.bias, torch.arange(R) % 3, mixture, given.moment_bias, chosen, logit_bytes=1
-    )
+    ).total
     d_state, d_items, d_others, d_gate, d_bias = torch.autograd.grad(
         loss, [given.state, given.items, given.others, given.gate, given.moment_bias]
     )
@@ -142,7 +142,7 @@ def test_no_choices_cost_nothing() -> None:
     mixture = Mixture(given.others, given.other_bias, given.gate)
     loss = mixed_softmax_loss(
         given.state[:0], given.items, given.bias, nothing, mixture, given.moment_bias, chosen, logit_bytes=100
-    )
+    ).total
     assert loss.item() == 0
     (gradient,) = torch.autograd.grad(loss, [given.items])
     assert (gradient == 0).all()
@@ -164,7 +164,7 @@ def test_targets_apart(mixed: bool, biased: bool, moments: int, logit_bytes: int
     chosen.available[3] = 0  # nothing to choose among but the target
     fast = mixed_softmax_loss(
         given.state, given.items, given.bias, moment, mixture, moment_bias, chosen, logit_bytes=logit_bytes, own=own
-    )
+    ).total
     scores = reference_scores(given.state, given.items, given.bias, moment, mixture, moment_bias)
     agree(fast, reference_softmax_loss(scores, chosen, own), [own, *given])
 

@@ -106,7 +106,7 @@ def estimate(state: Tensor, items: Tensor, bias: Tensor, choices: Choices, drawn
         among,
         logit_bytes=10**6,
         own=own,
-    )
+    ).total
 
 
 def both(n: int, mixture: tuple[float, float, float], draws: int) -> tuple[Tensor, Tensor, list[Tensor]]:

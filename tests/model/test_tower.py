@@ -9,8 +9,8 @@ from palate.model import TowerConfig
 from palate.model.loss import Mixture, reference_scores
 from palate.model.tower import AgeTable, ItemTower, MixedTable, look_up, point
 from palate.tokens.ages import view_bucket
-from palate.tokens.batch import AGE_SHAPE, Catalogue
-from palate.words import FIRST_KNOWN
+from palate.tokens.batch import AGE_SHAPE, Catalogue, MetadataKind
+from palate.words import FIRST_KNOWN, PADDING, UNKNOWN
 
 NEW = slice(TRAINED, ITEMS)
 HERE = torch.arange(3)
@@ -316,6 +316,31 @@ def test_the_trunk_reads_all_columns(items: int) -> None:
         for parts in (made.metadata(known), expected)
     )
     torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("items", [1, ITEMS])
+def test_hidden_metadata_are_those_of_a_catalogue_without_them(items: int) -> None:
+    """In each step others, of a catalogue that may have changed since the last one."""
+    made, known = tower(metadata_dropout=0.5), catalogue()
+    known = known._replace(metadata=known.metadata[:items], vectors=known.vectors[:items], counts=known.counts[:items])
+    assert made.metadata is not None
+    for seed in range(4):
+        torch.manual_seed(seed)
+        found = made.train().metadata(known)
+        torch.manual_seed(seed)
+        hidden = torch.rand(len(SPECS), items) < 0.5
+        metadata, vectors = known.metadata.clone(), known.vectors.clone()
+        for number, spec in enumerate(SPECS):
+            if spec.kind == MetadataKind.VECTOR:
+                vectors[hidden[number], spec.start : spec.start + spec.width] = 0.0
+            else:
+                metadata[hidden[number], spec.start : spec.start + spec.width] = PADDING
+                metadata[hidden[number], spec.start] = UNKNOWN
+        assert hidden.any()
+        expected = made.eval().metadata(known._replace(metadata=metadata, vectors=vectors))
+        for ours, plain in zip(found, expected, strict=True):
+            torch.testing.assert_close(ours, plain)
+        known.metadata[0, 0] = 2 + seed % 2
 
 
 def test_the_age_code_is_read_as_it_is_written() -> None:

@@ -41,7 +41,7 @@ class Ahead(nn.Module):
 
     def forward(self, state: Float[Tensor, "M D"], offset: Int64[Tensor, "M"]) -> Float[Tensor, "M D"]:
         """The state for the target ``offset`` places behind the next one."""
-        update: Tensor = self.up(F.silu(self.down(state)) * self.offset[offset - 1])
+        update: Tensor = self.up(F.silu(self.down(state)) * F.embedding(offset - 1, self.offset))
         return state + update
 
     def draw(self, sequence: Int64[Tensor, "R"]) -> Later:

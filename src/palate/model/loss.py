@@ -50,6 +50,15 @@ class Choices(NamedTuple):
     """What it counts."""
 
 
+class SoftmaxLoss(NamedTuple):
+    """The loss of R choices."""
+
+    total: Float[Tensor, ""]
+    """What is descended."""
+    rows: Float[Tensor, "R"]
+    """What each row adds to it, without a gradient."""
+
+
 class Mixture(NamedTuple):
     """The second table, and the share of the first: ``G`` is the number of moments U, or 1 where all are alike."""
 
@@ -98,7 +107,7 @@ def softmax_loss(
 ) -> Float[Tensor, ""]:
     """`reference_softmax_loss` of one table, in memory for ``logit_bytes`` of logits (at least one row)."""
     moment = torch.zeros(len(state), dtype=torch.int64, device=state.device)
-    return mixed_softmax_loss(state, items, bias, moment, None, None, choices, logit_bytes=logit_bytes)
+    return mixed_softmax_loss(state, items, bias, moment, None, None, choices, logit_bytes=logit_bytes).total
 
 
 def mixed_softmax_loss(
@@ -112,31 +121,33 @@ def mixed_softmax_loss(
     *,
     logit_bytes: int,
     own: Float[Tensor, "R"] | None = None,
-) -> Float[Tensor, ""]:
+) -> SoftmaxLoss:
     """`reference_softmax_loss` of `reference_scores`, in memory for some ``logit_bytes`` of logits."""
     items, bias, mixture = _premixed(items, bias, mixture)
-    loss: Tensor
     if mixture is None:
         biases = bias[None] if moment_bias is None else bias + moment_bias
         rows = _rows(logit_bytes, items)
         fewest = min(FEWEST_ROWS, len(state))
         if rows < fewest and len(biases) == 1 and own is None:
             block = max(logit_bytes // (4 * fewest), 1)
-            loss = _BlockedSoftmaxLoss.apply(  # type: ignore[no-untyped-call]
-                state, items, biases[0], *choices, fewest, block
+            return SoftmaxLoss(
+                *_BlockedSoftmaxLoss.apply(  # type: ignore[no-untyped-call]
+                    state, items, biases[0], *choices, fewest, block
+                )
             )
-            return loss
-        loss = _SoftmaxLoss.apply(state, items, biases, own, moment, *choices, rows)  # type: ignore[no-untyped-call]
-        return loss
+        return SoftmaxLoss(
+            *_SoftmaxLoss.apply(state, items, biases, own, moment, *choices, rows)  # type: ignore[no-untyped-call]
+        )
     rows = _rows(logit_bytes // 2, items)
     ones = torch.ones(len(state), 1, dtype=state.dtype, device=state.device)
     state = torch.cat([state, ones], dim=1)
     items = torch.cat([items, bias[:, None]], dim=1)
     others = torch.cat([mixture.items, mixture.bias[:, None]], dim=1)
-    loss = _MixedSoftmaxLoss.apply(  # type: ignore[no-untyped-call]
-        state, items, others, mixture.gate, moment_bias, own, moment, *choices, rows
+    return SoftmaxLoss(
+        *_MixedSoftmaxLoss.apply(  # type: ignore[no-untyped-call]
+            state, items, others, mixture.gate, moment_bias, own, moment, *choices, rows
+        )
     )
-    return loss
 
 
 def _rows(logit_bytes: int, items: Tensor) -> int:
@@ -177,8 +188,8 @@ class _SoftmaxLoss(torch.autograd.Function):
         available: Tensor,
         weight: Tensor,
         rows: int,
-    ) -> Tensor:
-        total = torch.zeros((), device=state.device, dtype=torch.float32)
+    ) -> tuple[Tensor, Tensor]:
+        losses = torch.empty(len(state), device=state.device, dtype=torch.float32)
         d_state = torch.empty_like(state)
         d_items, d_bias = None, torch.zeros_like(bias)
         d_own = None if own is None else torch.empty_like(own)
@@ -187,7 +198,7 @@ class _SoftmaxLoss(torch.autograd.Function):
             h, u = state[chunk], moment[chunk]
             logits = product(h, items.T, bias[0] if len(bias) == 1 else bias.index_select(0, u))
             masked.hide(logits, chunk)
-            total += _to_gradient(logits, target[chunk], weight[chunk], _of(own, chunk), _of(d_own, chunk))
+            losses[chunk] = _to_gradient(logits, target[chunk], weight[chunk], _of(own, chunk), _of(d_own, chunk))
             d_state[chunk] = product(logits, items)
             # Summed as it lies in memory, which may be crosswise.
             found = product_of_rows(logits, h)
@@ -198,11 +209,12 @@ class _SoftmaxLoss(torch.autograd.Function):
                 d_bias.index_add_(0, u, logits)
         d_items = torch.zeros_like(items) if d_items is None else d_items
         ctx.save_for_backward(d_state, d_items, d_bias, d_own)
-        return total
+        ctx.mark_non_differentiable(losses)
+        return losses.sum(), losses
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         found = [None if each is None else each * gradient for each in ctx.saved_tensors]
         return (*found, None, None, None, None, None)
 
@@ -222,8 +234,8 @@ class _BlockedSoftmaxLoss(torch.autograd.Function):
         weight: Tensor,
         rows: int,
         block: int,
-    ) -> Tensor:
-        total = torch.zeros((), device=state.device, dtype=torch.float32)
+    ) -> tuple[Tensor, Tensor]:
+        losses = torch.empty(len(state), device=state.device, dtype=torch.float32)
         d_state, d_items, d_bias = torch.zeros_like(state), torch.zeros_like(items), torch.zeros_like(bias)
         blocks = [slice(start, min(start + block, len(items))) for start in range(0, len(items), block)]
         for start in range(0, len(state), rows):
@@ -239,7 +251,7 @@ class _BlockedSoftmaxLoss(torch.autograd.Function):
             normaliser = torch.full_like(chosen, -torch.inf)
             for among in blocks:
                 normaliser = torch.logaddexp(normaliser, logits_of(among).logsumexp(1))
-            total += ((normaliser - chosen) * weight[chunk]).sum(dtype=torch.float32)
+            losses[chunk] = (normaliser - chosen) * weight[chunk]
             for among in blocks:
                 gradient = logits_of(among).sub_(normaliser[:, None]).exp_()
                 here = ((own >= among.start) & (own < among.stop)).nonzero()[:, 0]
@@ -249,11 +261,12 @@ class _BlockedSoftmaxLoss(torch.autograd.Function):
                 d_items[among] += product_of_rows(gradient, h)
                 d_bias[among] += gradient.sum(0)
         ctx.save_for_backward(d_state, d_items, d_bias)
-        return total
+        ctx.mark_non_differentiable(losses)
+        return losses.sum(), losses
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         found = [each * gradient for each in ctx.saved_tensors]
         return (*found, None, None, None, None, None)
 
@@ -276,8 +289,8 @@ class _MixedSoftmaxLoss(torch.autograd.Function):
         available: Tensor,
         weight: Tensor,
         rows: int,
-    ) -> Tensor:
-        total = torch.zeros((), device=state.device, dtype=torch.float32)
+    ) -> tuple[Tensor, Tensor]:
+        losses = torch.empty(len(state), device=state.device, dtype=torch.float32)
         d_state = torch.empty_like(state)
         d_items, d_others, d_gate = torch.zeros_like(items), torch.zeros_like(others), torch.zeros_like(gate)
         d_bias = None if moment_bias is None else torch.zeros_like(moment_bias)
@@ -290,7 +303,7 @@ class _MixedSoftmaxLoss(torch.autograd.Function):
             difference, gates = product(h, items_less_others.T), gate.index_select(0, u)
             logits.addcmul_(gates, difference)
             masked.hide(logits, chunk)
-            total += _to_gradient(logits, target[chunk], weight[chunk], _of(own, chunk), _of(d_own, chunk))
+            losses[chunk] = _to_gradient(logits, target[chunk], weight[chunk], _of(own, chunk), _of(d_own, chunk))
             if d_bias is not None:
                 d_bias.index_add_(0, u, logits)
             d_gate.index_add_(0, u, difference.mul_(logits))
@@ -301,11 +314,12 @@ class _MixedSoftmaxLoss(torch.autograd.Function):
             d_state[chunk] += product(logits, others)
             d_others += product_of_rows(logits, h)
         ctx.save_for_backward(d_state, d_items, d_others, d_gate, d_bias, d_own)
-        return total
+        ctx.mark_non_differentiable(losses)
+        return losses.sum(), losses
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         found = [None if each is None else each * gradient for each in ctx.saved_tensors]
         return (*found, None, None, None, None, None)
 
@@ -334,7 +348,7 @@ def _of(values: Tensor | None, chunk: slice) -> Tensor | None:
 def _to_gradient(
     logits: Tensor, target: Tensor, weight: Tensor, own: Tensor | None = None, d_own: Tensor | None = None
 ) -> Tensor:
-    """Turn logits into the gradient of the weighted loss, in place; returns the loss.
+    """Turn logits into the gradient of the weighted loss, in place; returns each row's loss.
 
     The softmax is one kernel with a row in the cache; the logarithm of its denominator follows from the highest logit
     and the highest share, which can't vanish as the target's may.
@@ -349,7 +363,7 @@ def _to_gradient(
     logits.scatter_add_(1, place, torch.full_like(chosen, -1.0))
     if bool((weight != 1).any()):
         logits.mul_(weight[:, None])
-    return ((normaliser - chosen)[:, 0] * weight).sum(dtype=torch.float32)
+    return (normaliser - chosen)[:, 0] * weight
 
 
 def _to_gradient_apart(logits: Tensor, target: Tensor, weight: Tensor, own: Tensor, d_own: Tensor) -> Tensor:
@@ -366,4 +380,4 @@ def _to_gradient_apart(logits: Tensor, target: Tensor, weight: Tensor, own: Tens
     share = torch.sigmoid(ahead) * weight
     logits.mul_(share[:, None])
     torch.neg(share, out=d_own)
-    return (F.softplus(ahead) * weight).sum(dtype=torch.float32)
+    return F.softplus(ahead) * weight

@@ -14,9 +14,10 @@ serving) is multiplied item by item.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int32, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -53,13 +54,17 @@ class MetadataEmbedding(nn.Module):
         nn.init.zeros_(self.bias.weight)
         nn.init.zeros_(self.bias.bias)
         self.hidden = config.metadata_dropout
+        self._kept: tuple[Tensor, int, _Means] | None = None
+        """The catalogue that was described last in training, its version, and the means of its columns."""
 
     def forward(self, catalogue: Catalogue) -> tuple[Float[Tensor, "V D"], Float[Tensor, "V D"], Float[Tensor, "V"]]:
         """Metadata of every item as an input, as an output, and their bias."""
-        catalogue = self._hide(catalogue) if self.training and self.hidden else catalogue
+        hidden = None
+        if self.training and self.hidden:
+            hidden = torch.rand(len(self.specs), len(catalogue.counts), device=catalogue.counts.device) < self.hidden
         heads = (self.input, self.output, self.bias)
         weight, bias = torch.cat([each.weight for each in heads]), torch.cat([each.bias for each in heads])
-        found = self._described(catalogue, weight, bias)
+        found = self._described(catalogue, hidden, weight, bias)
         read, output, bias = torch.split(found, [len(each.weight) for each in heads], dim=1)
         return read, output, bias[:, 0]
 
@@ -76,10 +81,14 @@ class MetadataEmbedding(nn.Module):
         return F.embedding_bag(ids, table, mode="mean", padding_idx=PADDING)
 
     def _described(
-        self, catalogue: Catalogue, weight: Float[Tensor, "O D"], bias: Float[Tensor, "O"]
+        self,
+        catalogue: Catalogue,
+        hidden: Bool[Tensor, "K V"] | None,
+        weight: Float[Tensor, "O D"],
+        bias: Float[Tensor, "O"],
     ) -> Float[Tensor, "V O"]:
-        """What the trunk makes of all columns, multiplied by the weight."""
-        items, device = len(catalogue.counts), catalogue.counts.device
+        """What the trunk makes of all columns that are not ``hidden`` of an item, multiplied by the weight."""
+        items = len(catalogue.counts)
         vectors: list[int] = []
         cells: list[int] = []
         large: list[int] = []
@@ -88,62 +97,79 @@ class MetadataEmbedding(nn.Module):
             (vectors if spec.kind == MetadataKind.VECTOR else among).append(number)
         plus: Tensor = self.trunk.bias
         values = plus.new_zeros(0, len(plus))
-        index, share = torch.zeros(items, 0, dtype=torch.int64, device=device), plus.new_zeros(items, 0)
         if vectors or cells:
             tables: list[Tensor] = [self.projections[str(number)].get_parameter("weight").T for number in vectors]
             tables += [self.tables[str(number)] for number in cells]
             values = rows(self.trunk.weight, vectors + cells, *tables)
         if vectors:
-            own = [self.specs[number] for number in vectors]
-            numbers = sum(spec.width for spec in own)
-            plus = linear(_cells(catalogue.vectors, own), values[:numbers].T, plus)
-            values = values[numbers:]
-        if cells:
-            own = [self.specs[number] for number in cells]
-            first = torch.tensor([0] + [spec.size for spec in own[:-1]], device=device).cumsum(0)
-            index, share = _means(catalogue, own, first)
+            numbers = [self._numbers(number, catalogue, hidden) for number in vectors]
+            width = sum(self.specs[number].width for number in vectors)
+            plus = linear(numbers[0] if len(numbers) == 1 else torch.cat(numbers, dim=1), values[:width].T, plus)
+            values = values[width:]
         for number in large:
             block = self.trunk.weight[:, self.width * number : self.width * (number + 1)]
-            plus = plus + linear(self.column(number, catalogue), block)
+            column = self.column(number, catalogue)
+            if hidden is not None:
+                column = torch.where(hidden[number, :, None], self.tables[str(number)][UNKNOWN], column)
+            plus = plus + linear(column, block)
+        index, share = self._means(catalogue.metadata, cells).hiding(hidden)
         return described(values, index, share, plus, weight, bias)
 
-    def _hide(self, catalogue: Catalogue) -> Catalogue:
-        """Random cells as if the items table did not have them."""
-        device = catalogue.counts.device
-        hidden = torch.rand(len(self.specs), len(catalogue.counts), device=device) < self.hidden
-        metadata, vectors = catalogue.metadata, catalogue.vectors
-        for kind in MetadataKind:
-            own = [(number, spec) for number, spec in enumerate(self.specs) if spec.kind == kind]
-            if not own:
-                continue
-            if kind == MetadataKind.VECTOR and len(own) == 1:
-                vectors = vectors.masked_fill(hidden[own[0][0], :, None], 0.0)
-                continue
-            number_of = torch.tensor([number for number, spec in own for _ in range(spec.width)], device=device)
-            cells = hidden.index_select(0, number_of).T
-            if kind == MetadataKind.VECTOR:
-                vectors = vectors.masked_fill(cells, 0.0)
-            else:
-                unknown = [PADDING if place else UNKNOWN for _, spec in own for place in range(spec.width)]
-                metadata = torch.where(cells, metadata.new_tensor(unknown), metadata)
-        return catalogue._replace(metadata=metadata, vectors=vectors)
+    def _numbers(self, number: int, catalogue: Catalogue, hidden: Bool[Tensor, "K V"] | None) -> Float[Tensor, "V N"]:
+        """The vectors of a column, zero where it is hidden."""
+        spec = self.specs[number]
+        found = catalogue.vectors
+        if spec.width < found.shape[1]:
+            found = found[:, spec.start : spec.start + spec.width]
+        return found if hidden is None else found.masked_fill(hidden[number, :, None], 0.0)
+
+    def _means(self, metadata: Int32[Tensor, "V F"], columns: list[int]) -> _Means:
+        """`_Means.of` a catalogue; that of a training is the same in all steps."""
+        if not self.training or torch.is_inference(metadata):
+            return _Means.of(metadata, self.specs, columns)
+        if self._kept is None or self._kept[0] is not metadata or self._kept[1] != metadata._version:
+            self._kept = metadata, metadata._version, _Means.of(metadata, self.specs, columns)
+        return self._kept[2]
 
 
-def _cells(table: Tensor, specs: Sequence[MetadataSpec]) -> Tensor:
-    """The columns of these specs, side by side."""
-    if sum(spec.width for spec in specs) == table.shape[1]:
-        return table
-    return torch.cat([table[:, spec.start : spec.start + spec.width] for spec in specs], dim=1)
+class _Means(NamedTuple):
+    """Which rows of the columns' tables, one table behind the other, make each item's means, in ``N`` cells."""
+
+    row: Int64[Tensor, "V N"]
+    share: Float[Tensor, "V N"]
+    column: Int64[Tensor, "N"]
+    """The column of each cell."""
+    unknown: Int64[Tensor, "N"]
+    """Its row where its column is hidden."""
+    unknown_share: Float[Tensor, "N"]
+
+    @staticmethod
+    def of(metadata: Int32[Tensor, "V F"], specs: Sequence[MetadataSpec], columns: list[int]) -> _Means:
+        """Of some columns of a catalogue."""
+        device = metadata.device
+        cells = [
+            (spec.start + place, number, place, first)
+            for number, first in zip(columns, _starts([specs[number].size for number in columns]), strict=True)
+            for spec in [specs[number]]
+            for place in range(spec.width)
+        ]
+        at, column, place, first = torch.tensor(cells, dtype=torch.int64).reshape(-1, 4).T.contiguous().to(device)
+        ids = metadata.index_select(1, at).long()
+        lone = torch.tensor([spec.width == 1 for spec in specs], device=device)
+        # A lone value counts, whichever it is; of several, those that are there.
+        there = ((ids != PADDING) | lone[column]).float()
+        counts = torch.zeros(len(ids), len(specs), device=device).index_add_(1, column, there)
+        share = there / counts.clamp(min=1).index_select(1, column)
+        return _Means(ids + first, share, column, first + UNKNOWN, (place == 0).float())
+
+    def hiding(self, hidden: Bool[Tensor, "K V"] | None) -> tuple[Int64[Tensor, "V N"], Float[Tensor, "V N"]]:
+        """Rows and shares as if the items table did not have the ``hidden`` columns of items."""
+        if hidden is None:
+            return self.row, self.share
+        cells = hidden.index_select(0, self.column).T
+        return torch.where(cells, self.unknown, self.row), torch.where(cells, self.unknown_share, self.share)
 
 
-def _means(
-    catalogue: Catalogue, specs: Sequence[MetadataSpec], first: Int64[Tensor, "K"]
-) -> tuple[Int64[Tensor, "V N"], Float[Tensor, "V N"]]:
-    """Rows of the columns' tables, one table behind the other from ``first`` on, and the shares that make means."""
-    ids = _cells(catalogue.metadata, specs).long().contiguous()
-    widths = torch.tensor([spec.width for spec in specs], device=ids.device)
-    column = torch.arange(len(specs), device=ids.device).repeat_interleave(widths)
-    # A lone value counts, whichever it is; of several, those that are there.
-    there = ((ids != PADDING) | (widths == 1)[column]).float()
-    counts = torch.zeros(len(ids), len(specs), device=ids.device).index_add_(1, column, there)
-    return ids + first[column], there / counts.clamp(min=1).index_select(1, column)
+def _starts(sizes: list[int]) -> list[int]:
+    """Where each table begins."""
+    return [sum(sizes[:number]) for number in range(len(sizes))]

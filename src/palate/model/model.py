@@ -14,7 +14,7 @@ from palate.model.ahead import Ahead
 from palate.model.config import ModelConfig, ObjectiveConfig, TransformerConfig
 from palate.model.embed import EventEmbedder, HiddenRows, ItemEmbedder
 from palate.model.intents import IntentHeads, Intents, sequences
-from palate.model.loss import Choices, Mixture, mixed_softmax_loss, reference_scores
+from palate.model.loss import Choices, Mixture, SoftmaxLoss, mixed_softmax_loss, reference_scores
 from palate.model.negatives import NegativeSampler
 from palate.model.presentation import Presentation
 from palate.model.sampled import Part, SampledStep
@@ -142,21 +142,24 @@ class SequenceModel(nn.Module):
             state = intents.state
         among_all, among_shown = weight, torch.zeros((), device=state.device)
         if self.presentation is not None:
-            chosen, loss = self._among_shown(state, table, moment, batch.shown[rows], target)
+            chosen, of_shown = self._among_shown(state, table, moment, batch.shown[rows], target)
             share = self.presentation.share
-            among_shown = share * (loss * weight[chosen]).sum()
+            among_shown = share * (of_shown * weight[chosen]).sum()
             among_all = weight.clone()
             among_all[chosen] *= 1 - share
-        item = among_shown + self.among_all(state, table, moment, choices._replace(weight=among_all), step)
+        asked, among = state, choices._replace(weight=among_all)
         if self.ahead is not None:
             later = self.ahead.draw(sequence)
             # What does not exist yet can't be looked for.
             exists = target[later.target] < available[later.row]
             row, offset, then = (each[exists] for each in later)
-            states = self.ahead(state[row], offset)
-            further_choices = Choices(target[then], available[row], weight[then])
-            further = further + objective.next * self.among_all(states, table, moment[row], further_choices, step)
-        return Losses(item + further, item.detach())
+            asked = torch.cat([state, self.ahead(state.index_select(0, row), offset)])
+            moment = torch.cat([moment, moment[row]])
+            further_choices = Choices(target[then], available[row], objective.next * weight[then])
+            among = Choices(*(torch.cat(both) for both in zip(among, further_choices, strict=True)))
+        loss = self.among_all(asked, table, moment, among, step)
+        total = loss.total + among_shown + further
+        return Losses(total, (loss.rows[: len(rows)].sum() + among_shown).detach())
 
     def scores(
         self, state: Float[Tensor, "Q D"], catalogue: Catalogue, tables: ItemTables, moment: Int64[Tensor, "Q"]
@@ -179,7 +182,7 @@ class SequenceModel(nn.Module):
 
     def among_all(
         self, state: Tensor, table: MixedTable, moment: Tensor, choices: Choices, step: SampledStep | None = None
-    ) -> Float[Tensor, ""]:
+    ) -> SoftmaxLoss:
         """The loss of choices among all items, or among the negatives of a step."""
         own = None
         if step is not None:

@@ -101,7 +101,7 @@ def _scored_seconds(model: SequenceModel, catalogue: Catalogue, targets: int) ->
         points, moment = torch.unique(point, return_inverse=True)
         instead = tables._replace(meta_out=factor * tables.meta_out)
         table = model.tower.output(instead, catalogue, points)
-        torch.autograd.grad(model.among_all(state, table, moment, choices), factor)  # and of no weight
+        torch.autograd.grad(model.among_all(state, table, moment, choices).total, factor)  # and of no weight
         best = min(best, time.perf_counter() - started)
     model.train(was_training)
     return best

@@ -389,7 +389,7 @@ def _descend(
         some = asked.take((torch.arange(targets) + step * targets) % len(asked.state))
         points, moment = torch.unique(point(catalogue, some.time), return_inverse=True)
         table = model.tower.output(instead, catalogue, points)
-        loss = model.among_all(some.state, table, moment, some.choices) / targets
+        loss = model.among_all(some.state, table, moment, some.choices).total / targets
         loss.backward()  # type: ignore[no-untyped-call]
         search.step()
         search.zero_grad()
