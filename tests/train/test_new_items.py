@@ -48,6 +48,7 @@ def test_only_what_new_items_read_is_changed() -> None:
         moved = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
         assert {name.rsplit(".", 1)[0] for name in moved} == {"tower.inferred", "tower.new_age_bias"}
         assert all(tensor.isfinite().all() for tensor in after.values())
+        assert all(parameter.grad is None for parameter in model.parameters())
         ends.append(after)
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
 

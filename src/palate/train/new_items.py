@@ -380,6 +380,7 @@ def _descend(
     """Lower the loss of the items by ``factors`` and by a bias of age, the tables being ``taken_for`` others."""
     with torch.no_grad():
         tables = model.tower(catalogue)
+    tables = tables._replace(id=tables.id.detach(), id_bias=tables.id_bias.detach())
     targets = max(min(TARGETS, len(asked.state) // 10), 1)
     search = torch.optim.Adam([factors, *([] if ages is None else ages.parameters())], RATE)
     for step in range(STEPS):
