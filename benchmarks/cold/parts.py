@@ -1,4 +1,4 @@
-"""Which part of what is learned from metadata costs the other targets: each left out, and what hidden titles lose by it.
+"""Which part of what is learned from metadata costs the other targets, and what hidden titles lose without it.
 
     python benchmarks/cold/parts.py ml-1m --epochs 8 --variants "full model" "no heads" --json FILE
 

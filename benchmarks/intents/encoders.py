@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -31,8 +31,10 @@ class Recurrent(nn.Module):
         self.project_out = nn.Linear(inner, width)
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, x: Float[Tensor, "T D"], batch: Batch) -> Float[Tensor, "T D"]:
-        """Encode every row from the rows of its sequence up to itself."""
+    def forward(
+        self, x: Float[Tensor, "T D"], batch: Batch, wanted: Int64[Tensor, "n"] | None = None
+    ) -> Float[Tensor, "_ D"]:
+        """Encode every row, or the ``wanted`` ones, from the rows of its sequence up to itself."""
         x = self.dropout(x)
         encoded, start = [], 0
         for b, length in batch.rectangles:
@@ -41,7 +43,7 @@ class Recurrent(nn.Module):
             encoded.append(out.reshape(b * length, -1))
             start = stop
         together: Tensor = self.norm(self.project_out(self.dropout(torch.cat(encoded))))
-        return together
+        return together if wanted is None else together[wanted]
 
 
 class TransActLike(nn.Module):
@@ -70,15 +72,17 @@ class TransActLike(nn.Module):
         self.project_out = nn.Linear((latest + 1) * width, width)
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, x: Float[Tensor, "T D"], batch: Batch) -> Float[Tensor, "T D"]:
-        """Encode every row from the most recent rows of its sequence up to itself."""
+    def forward(
+        self, x: Float[Tensor, "T D"], batch: Batch, wanted: Int64[Tensor, "n"] | None = None
+    ) -> Float[Tensor, "_ D"]:
+        """Encode every row, or the ``wanted`` ones, from the most recent rows of its sequence up to itself."""
         encoded, start = [], 0
         for b, length in batch.rectangles:
             stop = start + b * length
             encoded.append(self._encode(x[start:stop].view(b, length, -1)).reshape(b * length, -1))
             start = stop
         together: Tensor = self.norm(self.project_out(torch.cat(encoded)))
-        return together
+        return together if wanted is None else together[wanted]
 
     def _encode(self, x: Float[Tensor, "b l D"]) -> Float[Tensor, "b l E"]:
         """The latest outputs at each row, newest first, and the largest of all that the row sees."""

@@ -25,6 +25,7 @@ from palate.train import PretrainConfig
 from palate.train.config import OptimizerConfig, ValidationConfig
 from palate.train.loop import Trainer
 from palate.train.material import Material
+from palate.train.new_items import choose_trust, fit_new_items
 from palate.train.plan import BatchPlanner
 from palate.train.pretrain import new_model
 from palate.train.validate import Validator
@@ -124,21 +125,15 @@ def train(bench: Bench, variant: Variant, *, seed: int, epochs: int) -> Trained:
     tokenizer, dataset, material = bench.tokenizer, bench.dataset, bench.material
     model = network(variant, config, tokenizer)
     scorer = ModelScorer(model, tokenizer, dataset, context=config.windows.context, store=material.store)
+    planner, catalogue = BatchPlanner(material, tokenizer, config), training_catalogue(tokenizer)
+    validator = Validator(scorer, dataset, bench.division, config.validation, seed=seed, infers=True)
     with tempfile.TemporaryDirectory(prefix="palate-intents-") as work:
-        trainer = Trainer(
-            config,
-            model,
-            BatchPlanner(material, tokenizer, config),
-            training_catalogue(tokenizer),
-            Validator(scorer, dataset, bench.division, config.validation, seed=seed),
-            checkpoints=Path(work),
-            data="",
-        )
+        trainer = Trainer(config, model, planner, catalogue, validator, checkpoints=Path(work), data="")
         state = trainer.run()
-    assert state.best is not None
-    return Trained(
-        model, scorer, _parameters(model), _parameters(model.encode), state.seconds, state.epoch, state.best.value
-    )
+    fit_new_items(model, catalogue, planner, seed=seed)
+    choose_trust(model, validator.late_ndcg())
+    validated = validator.ndcg()
+    return Trained(model, scorer, _parameters(model), _parameters(model.encode), state.seconds, state.epoch, validated)
 
 
 def head_shares(trained: Trained, asked: pl.DataFrame) -> Floats:

@@ -2,6 +2,7 @@
 
 import polars as pl
 import pytest
+import torch
 
 from palate.data.availability import available_from
 from palate.data.split import Part, Split, present_queries, queries, split
@@ -68,6 +69,15 @@ def test_a_catalogue_may_hold_other_items_than_the_data(dataset):
     full = Candidates(dataset, known_items(dataset)).mask(asked)
     assert not mask[:, 1].any(), "an item that the data don't know does not exist"
     assert (mask[:, 0] == full[:, codes(catalogue, known_items(dataset))[0]]).all()
+
+
+def test_among_some_items_no_other_is_there(dataset):
+    candidates, asked = Candidates(dataset, known_items(dataset)), everything(dataset)
+    some = torch.arange(len(candidates.catalogue)) % 3 > 0
+    narrow = candidates.among(some)
+    assert (narrow.mask(asked) == candidates.mask(asked) & some).all()
+    assert (narrow.available(asked, slice(1, 4)) == candidates.available(asked, slice(1, 4)) & some[1:4]).all()
+    assert (narrow.of_members(dataset).mask(asked) == narrow.mask(asked)).all()
 
 
 def test_a_member_without_events_has_seen_nothing(dataset):

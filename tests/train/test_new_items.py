@@ -7,12 +7,15 @@ from tests.tokens.worlds import everything, world
 from palate.data import Dataset, split
 from palate.model import SequenceModel, TowerConfig
 from palate.model import tower as tower_module
+from palate.rank.model_scorer import ModelScorer
 from palate.tokens import Catalogue, Tokenizer, training_catalogue
 from palate.tokens.batch import AGE_SHAPE
 from palate.train import PretrainConfig, new_items, new_model
+from palate.train.config import ValidationConfig
 from palate.train.material import Material
 from palate.train.new_items import fit_new_items
 from palate.train.plan import BatchPlanner
+from palate.train.validate import Validator
 
 
 @pytest.fixture(autouse=True)
@@ -155,3 +158,32 @@ def test_scores_are_a_mean_of_what_the_id_says_and_what_is_inferred(
     tower.load_state_dict(given)
     tower.inferred.trust.fill_(trust)
     torch.testing.assert_close(scores(catalogue), trust * whole + (1 - trust) * none)
+
+
+def test_validation_ranks_new_items_once_they_are_inferred() -> None:
+    """What descent made of them, which is not what will be said of them, chooses no epoch."""
+    model, _, _, dataset = made(config())
+    tokenizer = Tokenizer.fit(dataset, split(dataset), config().tokenizer)
+    tower = model.tower
+    assert tower.gate is not None
+    assert tower.gate.views is not None
+    assert tower.metadata is not None
+    assert tower.inferred is not None
+    scorer = ModelScorer(model, tokenizer, dataset, context=config().windows.context)
+    assert scorer.described.trained < len(scorer.catalogue)
+    asked = ValidationConfig()
+    awaiting, not_awaiting = (
+        Validator(scorer, dataset, split(dataset), asked, seed=0, infers=infers) for infers in (True, False)
+    )
+    with torch.no_grad():
+        tower.gate.views.fill_(30.0)  # trained items are their ids
+        tower.metadata.bias.bias.fill_(-50.0)
+        alone = awaiting.ndcg()
+        assert not_awaiting.ndcg() == alone
+        tower.metadata.bias.bias.fill_(50.0)
+    assert alone > 0
+    assert awaiting.ndcg() == alone
+    assert not_awaiting.ndcg() < alone
+    tower.inferred.fitted.fill_(True)
+    tower.inferred.mean[-1] = 50.0
+    assert awaiting.ndcg() == not_awaiting.ndcg() < alone

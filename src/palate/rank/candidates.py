@@ -62,6 +62,13 @@ class Candidates:
         self._has_time = dataset.has_time
         self._from, self._until = _availability(dataset, catalogue)
         self._ends = bool((self._until < _NEVER).any())
+        self._among: Bool[Tensor, "V"] | None = None
+
+    def among(self, items: Bool[Tensor, "V"]) -> Candidates:
+        """The same where no other items than these are ever there."""
+        other = copy.copy(self)
+        other._among = items
+        return other
 
     def of_members(self, part: Dataset) -> Candidates:
         """The same for some members of the log, whole: when items are there stays what the whole log says."""
@@ -103,11 +110,12 @@ class Candidates:
     def available(self, queries: pl.DataFrame, columns: slice = EVERY_COLUMN) -> Bool[Tensor, "Q N"]:
         """True where item v exists at the moment of query q, seen or not."""
         if not self._has_time:
-            return torch.ones(len(queries), len(self._from[columns]), dtype=torch.bool)
-        allowed = self.started(queries, columns)
-        if self._ends:
-            allowed &= ~self.ended(queries, columns)
-        return allowed
+            allowed = torch.ones(len(queries), len(self._from[columns]), dtype=torch.bool)
+        else:
+            allowed = self.started(queries, columns)
+            if self._ends:
+                allowed &= ~self.ended(queries, columns)
+        return allowed if self._among is None else allowed & self._among[columns]
 
     def started(self, queries: pl.DataFrame, columns: slice = EVERY_COLUMN) -> Bool[Tensor, "Q N"]:
         """True where item v was there at the moment of query q or before; in data with time."""

@@ -210,7 +210,8 @@ class _Training:
             processes.wait()
         else:
             material = Material.read(work / "tokens")
-        validation = _Validation.of(log, material, model, tokenizer, config, processes)
+        infers = model.tower.inferred is not None and softmax.sampler is None
+        validation = _Validation.of(log, material, model, tokenizer, config, processes, infers=infers)
         board = [TensorBoardReporter(work / "tensorboard")] if processes.writes else []
         trainer = Trainer(
             config,
@@ -276,6 +277,8 @@ class _Validation:
         tokenizer: Tokenizer,
         config: PretrainConfig,
         processes: Processes,
+        *,
+        infers: bool,
     ) -> _Validation | None:
         held_out = log.held_out(config.validation.targets, config.seed)
         if held_out is None:
@@ -289,7 +292,9 @@ class _Validation:
         scorer = ModelScorer(
             model, tokenizer, dataset, context=windows.context, slide=windows.slide, store=store, later=later
         )
-        validator = Validator(scorer, dataset, division, config.validation, seed=config.seed, processes=processes)
+        validator = Validator(
+            scorer, dataset, division, config.validation, seed=config.seed, processes=processes, infers=infers
+        )
         return cls(dataset, division, scorer, validator)
 
 

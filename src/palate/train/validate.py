@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 import polars as pl
+import torch
 from numpy.typing import NDArray
 
 from palate.data import Dataset, Part, Split, queries
@@ -40,8 +41,10 @@ class Validator:
         *,
         seed: int,
         processes: Processes = ALONE,
+        infers: bool = False,
     ) -> None:
-        """With several ``processes`` each ranks a share of the targets."""
+        """With several ``processes`` each ranks a share of the targets. If it ``infers``, items without an id will be
+        inferred behind the training."""
         asked = queries(dataset, split, Part.VALIDATION)
         if not len(asked):
             raise SplitError("the validation part has no target event", hint="change the split, or use --split none")
@@ -56,9 +59,16 @@ class Validator:
         self._dataset = dataset
         self._k = config.k
         self._candidates = Candidates(dataset, scorer.catalogue)
+        self._infers = infers
+        trained = torch.arange(len(scorer.catalogue)) < scorer.described.trained
+        self._trained = self._candidates.among(trained)
 
     def ndcg(self, progress: Progress | None = None) -> float:
-        """Mean NDCG@k over the validation targets, with the model's weights as they are now."""
+        """Mean NDCG@k over the validation targets, with the model's weights as they are now.
+
+        As long as items without an id are still to be inferred they are not ranked: what descent has made of them so
+        far would push others aside, and is not what will be said of them.
+        """
         values = np.concatenate(self._processes.gather(self._ranked(self._own, progress)))
         return float(values.mean())
 
@@ -95,6 +105,9 @@ class Validator:
     ) -> NDArray[np.float64]:
         """NDCG@k of each of these targets."""
         who = scorer or self._scorer
-        table = recommend(who, self._dataset, asked, k=self._k, candidates=self._candidates, progress=progress)
+        inferred = self._scorer.model.tower.inferred
+        awaited = self._infers and inferred is not None and not inferred.fitted
+        candidates = self._trained if awaited else self._candidates
+        table = recommend(who, self._dataset, asked, k=self._k, candidates=candidates, progress=progress)
         found: NDArray[np.float64] = accuracy(ranks(table, asked), (self._k,))[f"ndcg@{self._k}"]
         return found
