@@ -206,7 +206,7 @@ def test_rows_of_tables() -> None:
 def test_feed() -> None:
     sizes = [3, 1, 4]
     heads = torch.eye(3, dtype=torch.float64).repeat_interleave(torch.tensor(sizes), dim=1)
-    inputs = [normal(9, 5), normal(8, 5), normal(8), normal(8, 5), normal(8, 5), normal(3)]
+    inputs = [normal(9, 5), normal(8, 5), normal(8), normal(8, 2), normal(2, 5), normal(5, 2), normal(3)]
 
     def together(found: Fed) -> Tensor:
         log_shares, attention, state = found

@@ -173,6 +173,16 @@ def test_taking_items_for_new_is_what_dropping_them_is(gate: str) -> None:
     assert usual.gate is not None
     assert (found.gate[:, items] == 0).all()
     assert found.gate[:, ~items].equal(usual.gate[:, ~items])
+    assert found.bias is not None
+    assert usual.bias is not None
+    assert made.new_age_bias is not None
+    codes = known.ages.long()
+    unseen = made.new_age_bias()[codes - codes % (AGE_SHAPE[1] * AGE_SHAPE[2])]
+    torch.testing.assert_close(found.bias[:, items], unseen[:, items])
+    assert found.bias[:, ~items].equal(usual.bias[:, ~items])
+    in_demand = made.output(tables.taking_for_new(items), known, HERE).bias
+    assert in_demand is not None
+    torch.testing.assert_close(in_demand[:, items], made.new_age_bias()[codes][:, items])
 
 
 @pytest.mark.parametrize(
@@ -320,11 +330,17 @@ def test_the_trunk_reads_all_columns(items: int) -> None:
 
 @pytest.mark.parametrize("items", [1, ITEMS])
 def test_hidden_metadata_are_those_of_a_catalogue_without_them(items: int) -> None:
-    """In each step others, of a catalogue that may have changed since the last one."""
-    made, known = tower(metadata_dropout=0.5), catalogue()
-    known = known._replace(metadata=known.metadata[:items], vectors=known.vectors[:items], counts=known.counts[:items])
+    """In each step others, of a catalogue that is another one or may have changed since the last step."""
+    made = tower(metadata_dropout=0.5)
+    both = [
+        known._replace(metadata=known.metadata[:items], vectors=known.vectors[:items], counts=known.counts[:items])
+        for known in (catalogue(0), catalogue(5))
+    ]
+    assert not both[0].metadata.equal(both[1].metadata)
     assert made.metadata is not None
-    for seed in range(4):
+    some = False
+    for seed in range(8):
+        known = both[seed % 4 // 2]
         torch.manual_seed(seed)
         found = made.train().metadata(known)
         torch.manual_seed(seed)
@@ -336,11 +352,12 @@ def test_hidden_metadata_are_those_of_a_catalogue_without_them(items: int) -> No
             else:
                 metadata[hidden[number], spec.start : spec.start + spec.width] = PADDING
                 metadata[hidden[number], spec.start] = UNKNOWN
-        assert hidden.any()
+        some |= bool(hidden.any())
         expected = made.eval().metadata(known._replace(metadata=metadata, vectors=vectors))
         for ours, plain in zip(found, expected, strict=True):
             torch.testing.assert_close(ours, plain)
         known.metadata[0, 0] = 2 + seed % 2
+    assert some
 
 
 def test_the_age_code_is_read_as_it_is_written() -> None:

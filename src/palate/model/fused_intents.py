@@ -1,11 +1,10 @@
 """Heads over a state and the intent made of them, in few passes over memory, forward and backward.
 
-What an intent passes through without a nonlinearity is multiplied beforehand: ⟨W_q h, p_k E_k⟩ is the sum over the
-classes of head k of p_c ⟨h, a_c⟩ with a_c = E_c W_q, and W_o W_v Σ_k α_k e_k is the sum over all classes of
-α_k(c) p_c s_c with s_c = W_o W_v E_c. No intent of a head alone is ever made.
+No intent of a head alone is ever made: ⟨W_q h, p_k E_k⟩ is the sum over the classes of head k of p_c ⟨W_q h, E_c⟩, and
+Σ_k α_k e_k that over all classes of α_k(c) p_c E_c. What the intent passes through behind that is one matrix.
 
-Legend: ``C`` classes of all ``K`` heads. Classes lie first in memory, so that what is summed over a head's few classes
-runs along its many rows.
+Legend: ``C`` classes of all ``K`` heads, ``W`` the width of an intent. Classes lie first in memory, so that what is
+summed over a head's few classes runs along its many rows.
 """
 
 from __future__ import annotations
@@ -26,35 +25,37 @@ def reference_feed(
     state: Float[Tensor, "R D"],
     predict: Float[Tensor, "C D"],
     bias: Float[Tensor, "C"],
-    asks: Float[Tensor, "C D"],
-    says: Float[Tensor, "C D"],
+    values: Float[Tensor, "C W"],
+    query: Float[Tensor, "W D"],
+    says: Float[Tensor, "D W"],
     head_bias: Float[Tensor, "K"],
     sizes: list[int],
 ) -> Fed:
     """What each head predicts, how well its prediction fits what the state asks for, and what all of them say."""
     scores = torch.split(F.linear(state, predict, bias), sizes, dim=1)
-    shares = [own.softmax(1) for own in scores]
-    fits = torch.split(F.linear(state, asks), sizes, dim=1)
-    fit = torch.stack([(p * own).sum(1) for p, own in zip(shares, fits, strict=True)]) + head_bias[:, None]
-    attention = fit.softmax(0)
-    weighted = torch.cat([p * share[:, None] for p, share in zip(shares, attention, strict=True)], dim=1)
+    intents = [own.softmax(1) @ embedding for own, embedding in zip(scores, torch.split(values, sizes), strict=True)]
+    asked = F.linear(state, query)
+    attention = (torch.stack([(asked * each).sum(1) for each in intents]) + head_bias[:, None]).softmax(0)
+    intent = sum((share[:, None] * each for share, each in zip(attention, intents, strict=True)), torch.zeros(()))
     log_shares = torch.cat([own.log_softmax(1) for own in scores], dim=1)
-    return log_shares.T, attention, state + weighted @ says
+    return log_shares.T, attention, state + F.linear(intent, says)
 
 
 def feed(
     state: Float[Tensor, "R D"],
     predict: Float[Tensor, "C D"],
     bias: Float[Tensor, "C"],
-    asks: Float[Tensor, "C D"],
-    says: Float[Tensor, "C D"],
+    values: Float[Tensor, "C W"],
+    query: Float[Tensor, "W D"],
+    says: Float[Tensor, "D W"],
     head_bias: Float[Tensor, "K"],
     heads: Float[Tensor, "K C"],
     sizes: list[int],
 ) -> Fed:
     """`reference_feed`; ``heads`` has ones where a class is one of a head."""
-    both = torch.cat([predict, asks])
-    found: Fed = _Feed.apply(state, both, bias, says, head_bias, heads, sizes)  # type: ignore[no-untyped-call]
+    found: Fed = _Feed.apply(  # type: ignore[no-untyped-call]
+        state, predict, bias, values, query, says, head_bias, heads, sizes
+    )
     return found
 
 
@@ -69,40 +70,47 @@ class _Feed(torch.autograd.Function):
     def forward(
         ctx: Any,
         state: Tensor,
-        both: Tensor,
+        predict: Tensor,
         bias: Tensor,
+        values: Tensor,
+        query: Tensor,
         says: Tensor,
         head_bias: Tensor,
         heads: Tensor,
         sizes: list[int],
     ) -> Fed:
-        scores, fits = torch.mm(both, state.T).chunk(2)
-        log_shares = _log_softmax(scores.add_(bias[:, None]), sizes)
-        shares = log_shares.exp()
+        log_shares = _log_softmax(torch.addmm(bias[:, None], predict, state.T), sizes)
+        shares, asked = log_shares.exp(), torch.mm(query, state.T)
+        fits = torch.mm(values, asked)
         attention = torch.addmm(head_bias[:, None], heads, shares * fits).softmax(0)
         weighted = torch.mm(heads.T, attention).mul_(shares)
-        ctx.save_for_backward(state, both, says, heads, shares, fits, attention, weighted)
+        intent = torch.mm(weighted.T, values)
+        ctx.save_for_backward(
+            state, predict, values, query, says, heads, shares, asked, fits, attention, weighted, intent
+        )
         ctx.sizes = sizes
-        return log_shares, attention, torch.addmm(state, weighted.T, says)
+        return log_shares, attention, torch.addmm(state, intent, says.T)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_log_shares: Tensor, d_attention: Tensor, d_out: Tensor) -> tuple[Tensor | None, ...]:
-        state, both, says, heads, shares, fits, attention, weighted = ctx.saved_tensors
-        d_weighted = torch.mm(says, d_out.T)
+        state, predict, values, query, says, heads, shares, asked, fits, attention, weighted, intent = ctx.saved_tensors
+        d_intent = torch.mm(d_out, says)
+        d_weighted = torch.mm(values, d_intent.T)
         d_fit = torch.addmm(d_attention, heads, shares * d_weighted)
         d_fit.sub_((attention * d_fit).sum(0)).mul_(attention)
-        d_both = torch.empty(len(both), len(state), dtype=state.dtype, device=state.device)
-        d_scores, d_fits = d_both.chunk(2)
-        torch.mul(torch.mm(heads.T, d_fit), shares, out=d_fits)
+        d_fits = torch.mm(heads.T, d_fit).mul_(shares)
+        d_asked = torch.mm(values.T, d_fits)
         # The gradient of a share times that share, which is that of its logarithm.
-        torch.mul(weighted, d_weighted, out=d_scores).addcmul_(d_fits, fits).add_(d_log_shares)
+        d_scores = d_weighted.mul_(weighted).addcmul_(d_fits, fits).add_(d_log_shares)
         _of_softmax(d_scores, shares, ctx.sizes)
         return (
-            torch.addmm(d_out, d_both.T, both),
-            torch.mm(d_both, state),
+            torch.addmm(d_out, d_scores.T, predict).addmm_(d_asked.T, query),
+            torch.mm(d_scores, state),
             d_scores.sum(1),
-            torch.mm(weighted, d_out),
+            torch.mm(weighted, d_intent).addmm_(d_fits, asked.T),
+            torch.mm(d_asked, state),
+            torch.mm(d_out.T, intent),
             d_fit.sum(1),
             None,
             None,

@@ -50,9 +50,9 @@ class IntentHeads(nn.Module):
         self.heads: Tensor
         # What a value has to be moved by to be the place of its class, for each cell of a label.
         places = [first - FIRST_KNOWN for first in accumulate(self.sizes[:-1], initial=0)]
-        moved = [place for place, spec in zip(places, self.specs, strict=True) for _ in range(spec.width)]
-        self.register_buffer("first", torch.tensor(moved), persistent=False)
-        self.first: Tensor
+        offset = [place for place, spec in zip(places, self.specs, strict=True) for _ in range(spec.width)]
+        self.register_buffer("offset", torch.tensor(offset), persistent=False)
+        self.offset: Tensor
         self.predict = Linear(width, sum(self.sizes))
         self.feeds = config.feed == "attention"
         if self.feeds:
@@ -68,13 +68,13 @@ class IntentHeads(nn.Module):
         if not self.feeds:
             scores = self.predict.weight @ state.T + self.predict.bias[:, None]
             return Intents(log_softmax_within(scores, self.sizes).T, None, state)
-        asks = self.values @ self.query.weight / math.sqrt(self.values.shape[1])
-        says = self.values @ (self.join.weight @ self.value.weight).T
+        query = self.query.weight / math.sqrt(self.values.shape[1])
+        says = self.join.weight @ self.value.weight
         head_bias: Tensor = self.head_bias
         if without is not None:
             head_bias = head_bias.index_fill(0, torch.tensor([without], device=state.device), -torch.inf)
         log_shares, attention, joined = feed(
-            state, self.predict.weight, self.predict.bias, asks, says, head_bias, self.heads, self.sizes
+            state, self.predict.weight, self.predict.bias, self.values, query, says, head_bias, self.heads, self.sizes
         )
         return Intents(log_shares.T, attention.T, joined)
 
@@ -100,7 +100,7 @@ class IntentHeads(nn.Module):
             familiar=batch.familiar[rows],
         )
         nowhere = sum(self.sizes)
-        place = torch.where(values >= FIRST_KNOWN, values + self.first, nowhere)
+        place = torch.where(values >= FIRST_KNOWN, values + self.offset, nowhere)
         counts = torch.zeros(len(rows), nowhere + 1, device=place.device)
         counts.scatter_add_(1, place, counts.new_ones(1).expand_as(place))
         own = self._shares(counts[:, :-1])
@@ -130,18 +130,23 @@ def label_values(
     found: list[Tensor] = []
     width = 0
     for source in dict.fromkeys(spec.source for spec in specs):
-        start[source] = width
+        own = [spec for spec in specs if spec.source == source]
+        low, high = min(spec.start for spec in own), max(spec.start + spec.width for spec in own)
+        start[source] = width - low
+        width += high - low
         if source == HeadSource.ITEM:
-            found.append(catalogue.metadata.index_select(0, item))
+            found.append(catalogue.metadata[:, low:high].index_select(0, item))
         elif source == HeadSource.EVENT:
-            found.append(outcome)
+            found.append(outcome[:, low:high])
         elif source == HeadSource.FAMILIAR:
             found.append(familiar[:, None] + (FIRST_KNOWN - 1))
         else:
             found.append(_release_class(moment, catalogue.launch[item])[:, None] + FIRST_KNOWN)
-        width += found[-1].shape[1]
+    together = found[0] if len(found) == 1 else torch.cat(found, dim=1)
     columns = [start[spec.source] + spec.start + place for spec in specs for place in range(spec.width)]
-    return torch.cat(found, dim=1).index_select(1, torch.tensor(columns, device=item.device)).long()
+    if columns != list(range(width)):
+        together = together.index_select(1, torch.tensor(columns, device=item.device))
+    return together.long()
 
 
 def sequences(batch: Batch) -> Int64[Tensor, "T"]:

@@ -54,8 +54,7 @@ class MetadataEmbedding(nn.Module):
         nn.init.zeros_(self.bias.weight)
         nn.init.zeros_(self.bias.bias)
         self.hidden = config.metadata_dropout
-        self._kept: tuple[Tensor, int, _Means] | None = None
-        """The catalogue that was described last in training, its version, and the means of its columns."""
+        self._kept: _Kept | None = None
 
     def forward(self, catalogue: Catalogue) -> tuple[Float[Tensor, "V D"], Float[Tensor, "V D"], Float[Tensor, "V"]]:
         """Metadata of every item as an input, as an output, and their bias."""
@@ -93,8 +92,12 @@ class MetadataEmbedding(nn.Module):
         cells: list[int] = []
         large: list[int] = []
         for number, spec in enumerate(self.specs):
-            among = cells if spec.size <= items * spec.width else large
-            (vectors if spec.kind == MetadataKind.VECTOR else among).append(number)
+            if spec.kind == MetadataKind.VECTOR:
+                vectors.append(number)
+            elif spec.size <= items * spec.width:
+                cells.append(number)
+            else:
+                large.append(number)
         plus: Tensor = self.trunk.bias
         values = plus.new_zeros(0, len(plus))
         if vectors or cells:
@@ -124,12 +127,12 @@ class MetadataEmbedding(nn.Module):
         return found if hidden is None else found.masked_fill(hidden[number, :, None], 0.0)
 
     def _means(self, metadata: Int32[Tensor, "V F"], columns: list[int]) -> _Means:
-        """`_Means.of` a catalogue; that of a training is the same in all steps."""
+        """`_Means.of` a catalogue; steps that are scored among all items have the same one."""
         if not self.training or torch.is_inference(metadata):
             return _Means.of(metadata, self.specs, columns)
-        if self._kept is None or self._kept[0] is not metadata or self._kept[1] != metadata._version:
-            self._kept = metadata, metadata._version, _Means.of(metadata, self.specs, columns)
-        return self._kept[2]
+        if self._kept is None or self._kept.of is not metadata or self._kept.version != metadata._version:
+            self._kept = _Kept(metadata, metadata._version, _Means.of(metadata, self.specs, columns))
+        return self._kept.means
 
 
 class _Means(NamedTuple):
@@ -147,12 +150,11 @@ class _Means(NamedTuple):
     def of(metadata: Int32[Tensor, "V F"], specs: Sequence[MetadataSpec], columns: list[int]) -> _Means:
         """Of some columns of a catalogue."""
         device = metadata.device
-        cells = [
-            (spec.start + place, number, place, first)
-            for number, first in zip(columns, _starts([specs[number].size for number in columns]), strict=True)
-            for spec in [specs[number]]
-            for place in range(spec.width)
-        ]
+        cells, first_row = [], 0
+        for number in columns:
+            spec = specs[number]
+            cells += [(spec.start + place, number, place, first_row) for place in range(spec.width)]
+            first_row += spec.size
         at, column, place, first = torch.tensor(cells, dtype=torch.int64).reshape(-1, 4).T.contiguous().to(device)
         ids = metadata.index_select(1, at).long()
         lone = torch.tensor([spec.width == 1 for spec in specs], device=device)
@@ -170,6 +172,10 @@ class _Means(NamedTuple):
         return torch.where(cells, self.unknown, self.row), torch.where(cells, self.unknown_share, self.share)
 
 
-def _starts(sizes: list[int]) -> list[int]:
-    """Where each table begins."""
-    return [sum(sizes[:number]) for number in range(len(sizes))]
+class _Kept(NamedTuple):
+    """The means of the catalogue that was described last in training."""
+
+    of: Int32[Tensor, "V F"]
+    version: int
+    """Counts what was changed in place."""
+    means: _Means

@@ -140,14 +140,14 @@ class SequenceModel(nn.Module):
             labels = self.intents.labels(batch, catalogue, rows, sequence)
             further = further + objective.intents * self.intents.loss(intents, labels, weight)
             state = intents.state
-        among_all, among_shown = weight, torch.zeros((), device=state.device)
+        weight_among_all, among_shown = weight, torch.zeros((), device=state.device)
         if self.presentation is not None:
             chosen, of_shown = self._among_shown(state, table, moment, batch.shown[rows], target)
             share = self.presentation.share
             among_shown = share * (of_shown * weight[chosen]).sum()
-            among_all = weight.clone()
-            among_all[chosen] *= 1 - share
-        asked, among = state, choices._replace(weight=among_all)
+            weight_among_all = weight.clone()
+            weight_among_all[chosen] *= 1 - share
+        asked, among = state, choices._replace(weight=weight_among_all)
         if self.ahead is not None:
             later = self.ahead.draw(sequence)
             # What does not exist yet can't be looked for.

@@ -350,8 +350,9 @@ def age_values(tables: Sequence[AgeTable]) -> Float[Tensor, "n C"]:
     if first.views is not None:
         total = total + of_all([each.views for each in tables])[:, None, :, None]
     if first.demand is not None:
-        numbers = torch.cat([of_all([each.slope for each in tables]), of_all([each.demand for each in tables])], dim=1)
-        total = total + (numbers @ first.polygon)[:, None, None, :]
+        line, corners = first.polygon[0], first.polygon[1:]
+        by_demand = of_all([each.slope for each in tables]) * line + of_all([each.demand for each in tables]) @ corners
+        total = total + by_demand[:, None, None, :]
     return total.flatten(1)
 
 

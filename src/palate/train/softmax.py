@@ -24,7 +24,7 @@ from palate.train.config import PretrainConfig
 _TABLES: Final = 5
 """Tables beside the weights: gradients in the making, scaled and kept; two moments."""
 _AGE_BYTES: Final = 24
-"""Of an item's age at a moment: code, wide code, bias, their gradients."""
+"""Of an item's age at a moment, at most: code, wide codes, bias, their gradients."""
 
 
 class SoftmaxChoice(NamedTuple):
