@@ -35,11 +35,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no heads": {"intents": None},
     "ids alone, no heads": {"tower": {"metadata": False}, "intents": None},
     "heads beside": {"intents": {"feed": "none"}},
-    "id dropout 0": {"tower": {"id_dropout": 0.0}},
     "id dropout 0.02": {"tower": {"id_dropout": 0.02}},
+    "id dropout 0.05": {"tower": {"id_dropout": 0.05}},
     "metadata dropout 0": {"tower": {"metadata_dropout": 0.0}},
     "metadata dropout 0.5": {"tower": {"metadata_dropout": 0.5}},
-    "id dropout 0.1, metadata dropout 0": {"tower": {"id_dropout": 0.1, "metadata_dropout": 0.0}},
     "metadata width 4": {"tower": {"metadata_width": 4}},
 }
 """Name → what differs in the model."""

@@ -52,7 +52,7 @@ def test_every_part_and_its_settings() -> None:
     assert "minutes (number in buckets), title (text)" in found["metadata"]
     assert found["metadata left out"] == "origin: it is the same for all trained items"
     assert "training events that taught it" in found["gate"]
-    assert found["id dropout"].startswith("5 % of the items")
+    assert found["id dropout"] == "none"
     assert "demand with a half-life of 2 days, counted every 5 hours" in found["age of items"]
     assert "heads event_type, genres, familiar, release;" in found["intents"]
     assert "rest of its session; fed to the items by attention; weight 1" in found["intents"]

@@ -6,6 +6,7 @@ import pytest
 import torch
 from tests.model.small import catalogue, only_trained
 from tests.tokens.conftest import service
+from tests.tokens.worlds import everything, world
 
 from palate.data import split
 from palate.errors import ConfigError
@@ -80,6 +81,20 @@ def test_a_run_says_which_softmax_it_was_trained_with(kind: str, tmp_path: Path)
     card = (run.folder / "README.md").read_text()
     assert f"| softmax | {chosen}: " in card
     assert ("sampled in each step" in " ".join(card.split())) == (chosen == "sampled")
+
+
+@pytest.mark.parametrize(("kind", "share"), [("exact", 0.0), ("sampled", 0.05)])
+def test_steps_drop_ids_where_nothing_is_inferred_behind_them(kind: str, share: float, tmp_path: Path) -> None:
+    """Else a sampled training would know no item without its id."""
+    objective = ObjectiveConfig.model_validate({"softmax": kind, "sampling": {"negatives": 8}})
+    config = everything().model_copy(update={"objective": objective})
+    run = pretrain(world(), tmp_path / "run", config)
+    assert run.config.model.tower.id_dropout == share
+    inferred = run.model.tower.inferred
+    assert inferred is not None
+    assert bool(inferred.fitted) == (kind == "exact")
+    says = "none" if kind == "exact" else "5 % of the items are treated as new in each step"
+    assert f"| id dropout | {says} |" in (run.folder / "README.md").read_text()
 
 
 def test_several_processes_refuse_a_sampled_softmax() -> None:

@@ -88,6 +88,7 @@ class ItemTower(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config
+        self.id_dropout = config.id_dropout or 0.0
         self.id = nn.Parameter(torch.randn(size, width) * 0.02)
         self.id_bias = nn.Parameter(torch.zeros(size - FIRST_KNOWN))
         self.metadata = MetadataEmbedding(specs, config, width=width) if specs and config.metadata else None
@@ -115,9 +116,9 @@ class ItemTower(nn.Module):
         there = self._described(catalogue)
         without_id = torch.arange(len(catalogue.counts), device=self.id.device) >= catalogue.trained
         unseen = None
-        if self.training and self.metadata is not None and self.config.id_dropout:
+        if self.training and self.metadata is not None and self.id_dropout:
             drawn = torch.rand(len(catalogue.metadata), device=self.id.device)
-            without_id, unseen = without_id | (drawn < self.config.id_dropout), drawn < self.config.id_dropout / 2
+            without_id, unseen = without_id | (drawn < self.id_dropout), drawn < self.id_dropout / 2
         share = gate = biases = None
         if self.gate is not None and self.config.gate == "moment":
             gate = torch.sigmoid(self.gate())

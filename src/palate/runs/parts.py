@@ -32,7 +32,8 @@ def parts(
         found["metadata left out"] = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
     if model.tower.metadata is not None:
         found["gate"] = f"{_GATES[config.tower.gate]} ({config.tower.gate})"
-        found["id dropout"] = f"{_percent(config.tower.id_dropout)} of the items are treated as new in each step"
+        share = model.tower.id_dropout
+        found["id dropout"] = f"{_percent(share)} of the items are treated as new in each step" if share else "none"
     return found | {
         "attention": _attention(config),
         "age of items": _ages(model, config, tokenizer),

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -44,6 +44,9 @@ from palate.train.softmax import SoftmaxChoice, choose_softmax
 from palate.train.state import TrainingState, Whole
 from palate.train.validate import Validator
 from palate.words import IMPRESSIONS, ITEM_ID
+
+ID_DROPOUT: Final = 0.05
+"""Of a tower whose metadata say all of items without an id: where nothing is inferred behind the training."""
 
 
 def pretrain(
@@ -202,6 +205,9 @@ class _Training:
         catalogue = training_catalogue(tokenizer)
         softmax = choose_softmax(config, model, catalogue)
         check_sampled(processes, sampled=softmax.sampler is not None)
+        infers = model.tower.inferred is not None and softmax.sampler is None
+        if not infers and model.tower.metadata is not None and config.model.tower.id_dropout is None:
+            model.tower.id_dropout = ID_DROPOUT
         if processes.writes:
             # Whatever is wrong with the settings is said before anything is left behind.
             work.mkdir(parents=True, exist_ok=True)
@@ -210,7 +216,6 @@ class _Training:
             processes.wait()
         else:
             material = Material.read(work / "tokens")
-        infers = model.tower.inferred is not None and softmax.sampler is None
         validation = _Validation.of(log, material, model, tokenizer, config, processes, infers=infers)
         board = [TensorBoardReporter(work / "tensorboard")] if processes.writes else []
         trainer = Trainer(
@@ -299,15 +304,15 @@ class _Validation:
 
 
 def _as_chosen(config: PretrainConfig, model: SequenceModel, softmax: SoftmaxChoice) -> PretrainConfig:
-    """The configuration with what was chosen for it: the softmax, and the names of the heads, so that the run does not
-    depend on how they are chosen."""
+    """The configuration with what was chosen for it: the softmax, the share of items without their id, and the names of
+    the heads, so that the run does not depend on how they are chosen."""
     objective = config.objective.model_copy(update={"softmax": softmax.kind})
-    config = config.model_copy(update={"objective": objective})
-    if config.model.intents is None or model.intents is None:
-        return config
-    names = tuple(spec.name for spec in model.intents.specs)
-    intents = config.model.intents.model_copy(update={"heads": names})
-    return config.model_copy(update={"model": config.model.model_copy(update={"intents": intents})})
+    tower = config.model.tower.model_copy(update={"id_dropout": model.tower.id_dropout})
+    intents = config.model.intents
+    if intents is not None and model.intents is not None:
+        intents = intents.model_copy(update={"heads": tuple(spec.name for spec in model.intents.specs)})
+    network = config.model.model_copy(update={"tower": tower, "intents": intents})
+    return config.model_copy(update={"objective": objective, "model": network})
 
 
 def later_views(log: Log, tokenizer: Tokenizer) -> pl.DataFrame | None:
