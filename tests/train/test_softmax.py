@@ -89,7 +89,7 @@ def test_steps_drop_ids_where_nothing_is_inferred_behind_them(kind: str, share: 
     objective = ObjectiveConfig.model_validate({"softmax": kind, "sampling": {"negatives": 8}})
     config = everything().model_copy(update={"objective": objective})
     run = pretrain(world(), tmp_path / "run", config)
-    assert run.config.model.tower.id_dropout == share
+    assert run.model.tower.config.id_dropout == share
     inferred = run.model.tower.inferred
     assert inferred is not None
     assert bool(inferred.fitted) == (kind == "exact")
