@@ -15,7 +15,7 @@ from palate.model.bias import PositionBias, TimeBias, gap_buckets
 from palate.model.dropout import Dropout, draw
 from palate.model.fused import RMSNorm, gated, reference_gated, reference_swiglu, swiglu
 from palate.model.fused_intents import Fed, feed, log_softmax_within, reference_feed
-from palate.model.fused_metadata import described, reference_described, reference_rows, rows
+from palate.model.fused_metadata import Instead, described, reference_described, reference_rows, rows
 from palate.model.product import linear, product, product_of_rows
 
 
@@ -164,32 +164,36 @@ def test_product_with_numbers_that_lie_apart() -> None:
         torch.testing.assert_close(product(a, b, more), a @ b + more, rtol=1e-4, atol=1e-4)
 
 
-def test_sums_of_rows() -> None:
+def some_sums(entries: int) -> lookup.Sums:
+    """Of 40 items, some without an entry, from a table of 7 rows."""
+    item = torch.randint(0, 39, (entries,)).sort().values
+    start = torch.searchsorted(item, torch.arange(40))
+    return lookup.Sums(torch.randint(0, 7, (entries,)), torch.rand(entries, dtype=torch.float64), item, start)
+
+
+@pytest.mark.parametrize("entries", [0, 100])
+def test_sums_of_rows(entries: int) -> None:
     """In blocks, too: the gradient is spread over rows block by block."""
-    table, index, weight = (
-        normal(7, 5).requires_grad_(),
-        torch.randint(0, 7, (40, 3)),
-        torch.rand(40, 3, dtype=torch.float64),
-    )
-    plain = (table[index] * weight[..., None]).sum(1)
-    torch.testing.assert_close(lookup.sum_rows(table, index, weight), plain)
+    table, sums = normal(7, 5).requires_grad_(), some_sums(entries)
+    plain = torch.zeros(40, 5, dtype=torch.float64).index_add(0, sums.sum, table[sums.row] * sums.share[:, None])
+    torch.testing.assert_close(lookup.sum_rows(table, sums), plain)
     (expected,) = torch.autograd.grad(plain.square().sum(), [table])
-    for block in (1, 2**10, 2**21):
+    for block in (1, 2**6, 2**21):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(lookup, "_BLOCK", block)
-            torch.testing.assert_close(lookup.spread_rows(2 * plain.detach(), index, weight, 7), expected)
-    table = table.detach()
-    assert lookup.sum_rows(table, index[:, :0], weight[:, :0]).equal(torch.zeros(40, 5, dtype=torch.float64))
-    assert lookup.spread_rows(plain.detach(), index[:, :0], weight[:, :0], 7).equal(torch.zeros_like(table))
+            torch.testing.assert_close(lookup.spread_rows(2 * plain.detach(), sums, 7), expected)
 
 
-@pytest.mark.parametrize("cells", [0, 3])
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize("entries", [0, 100])
 @pytest.mark.parametrize("plus", [(5,), (40, 5)])
-def test_described(plus: tuple[int, ...], cells: int) -> None:
-    index, share = torch.randint(0, 7, (40, cells)), torch.rand(40, cells, dtype=torch.float64)
+def test_described(plus: tuple[int, ...], entries: int, hidden: bool) -> None:
+    sums, instead = some_sums(entries), None
+    if hidden:
+        instead = Instead(torch.tensor([1, 4]), (torch.rand(40, 2) < 0.5).double())
     agree(
-        lambda values, plus, weight, bias: described(values, index, share, plus, weight, bias),
-        lambda values, plus, weight, bias: reference_described(values, index, share, plus, weight, bias),
+        lambda values, plus, weight, bias: described(values, sums, instead, plus, weight, bias),
+        lambda values, plus, weight, bias: reference_described(values, sums, instead, plus, weight, bias),
         [normal(7, 5), normal(*plus), normal(11, 5), normal(11)],
     )
 

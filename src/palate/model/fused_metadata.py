@@ -10,7 +10,7 @@ Legend: ``V`` items, ``D`` the width, ``C`` values of all columns together, of w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
@@ -18,8 +18,16 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from palate.model.lookup import spread_rows, sum_rows
+from palate.model.lookup import Sums, spread_rows, sum_rows
 from palate.model.product import product, product_of_rows
+
+
+class Instead(NamedTuple):
+    """Rows that some items have in the place of others, ``H`` of them."""
+
+    row: Int64[Tensor, "H"]
+    where: Float[Tensor, "V H"]
+    """How much of each row an item has."""
 
 
 def reference_rows(weight: Float[Tensor, "D N"], columns: Sequence[int], *tables: Tensor) -> Float[Tensor, "C D"]:
@@ -38,26 +46,31 @@ def rows(weight: Float[Tensor, "D N"], columns: Sequence[int], *tables: Tensor) 
 
 def reference_described(
     values: Float[Tensor, "C D"],
-    index: Int64[Tensor, "V N"],
-    share: Float[Tensor, "V N"],
+    sums: Sums,
+    instead: Instead | None,
     plus: Float[Tensor, "V D"] | Float[Tensor, "D"],
     weight: Float[Tensor, "O D"],
     bias: Float[Tensor, "O"],
 ) -> Float[Tensor, "V O"]:
-    """silu(shares of the values' rows + plus), multiplied by the weight."""
-    return F.linear(F.silu((values[index] * share[..., None]).sum(1) + plus), weight, bias)
+    """silu(sums of the values' rows + plus), multiplied by the weight."""
+    before = values.new_zeros(len(sums.start), values.shape[1])
+    before = before.index_add(0, sums.sum, values[sums.row] * sums.share[:, None]) + plus
+    if instead is not None:
+        before = before + instead.where @ values[instead.row]
+    return F.linear(F.silu(before), weight, bias)
 
 
 def described(
     values: Float[Tensor, "C D"],
-    index: Int64[Tensor, "V N"],
-    share: Float[Tensor, "V N"],
+    sums: Sums,
+    instead: Instead | None,
     plus: Float[Tensor, "V D"] | Float[Tensor, "D"],
     weight: Float[Tensor, "O D"],
     bias: Float[Tensor, "O"],
 ) -> Float[Tensor, "V O"]:
     """`reference_described`; the shares have no gradient."""
-    found: Tensor = _Described.apply(values, index, share, plus, weight, bias)  # type: ignore[no-untyped-call]
+    row, where = (None, None) if instead is None else instead
+    found: Tensor = _Described.apply(values, *sums, row, where, plus, weight, bias)  # type: ignore[no-untyped-call]
     return found
 
 
@@ -90,19 +103,34 @@ class _Rows(torch.autograd.Function):
 class _Described(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, values: Tensor, index: Tensor, share: Tensor, plus: Tensor, weight: Tensor, bias: Tensor
+        ctx: Any,
+        values: Tensor,
+        row: Tensor,
+        share: Tensor,
+        of: Tensor,
+        start: Tensor,
+        instead: Tensor | None,
+        where: Tensor | None,
+        plus: Tensor,
+        weight: Tensor,
+        bias: Tensor,
     ) -> Tensor:
-        before = sum_rows(values, index, share).add_(plus)
+        before = sum_rows(values, Sums(row, share, of, start)).add_(plus)
+        if instead is not None and where is not None:
+            before.addmm_(where, values.index_select(0, instead))
         trunk = F.silu(before)
-        ctx.save_for_backward(index, share, weight, before, trunk)
+        ctx.save_for_backward(row, share, of, start, instead, where, weight, before, trunk)
         ctx.values, ctx.one = len(values), plus.ndim == 1
         return product(trunk, weight.T, bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        index, share, weight, before, trunk = ctx.saved_tensors
+        row, share, of, start, instead, where, weight, before, trunk = ctx.saved_tensors
         d_before = torch.ops.aten.silu_backward(product(gradient, weight), before)
-        d_values = spread_rows(d_before, index, share, ctx.values)
+        d_values = spread_rows(d_before, Sums(row, share, of, start), ctx.values)
+        if instead is not None:
+            d_values.index_add_(0, instead, torch.mm(where.T, d_before))
         d_plus = d_before.sum(0) if ctx.one else d_before
-        return d_values, None, None, d_plus, product_of_rows(gradient, trunk), gradient.sum(0)
+        nothing = (None,) * 6
+        return d_values, *nothing, d_plus, product_of_rows(gradient, trunk), gradient.sum(0)

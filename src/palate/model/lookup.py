@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int, Int64
@@ -20,23 +20,29 @@ def look_up(table: Float[Tensor, "C"], index: Int[Tensor, "..."]) -> Float[Tenso
     return found
 
 
-def sum_rows(
-    table: Float[Tensor, "C D"], index: Int64[Tensor, "V N"], weight: Float[Tensor, "V N"]
-) -> Float[Tensor, "V D"]:
-    """``(table[index] * weight[..., None]).sum(1)``, without a gradient."""
-    if not index.shape[1]:
-        return table.new_zeros(len(index), table.shape[1])
-    return F.embedding_bag(index, table, mode="sum", per_sample_weights=weight)
+class Sums(NamedTuple):
+    """Which rows of a table make each of ``V`` sums, in ``n`` entries, those of a sum side by side."""
+
+    row: Int64[Tensor, "n"]
+    share: Float[Tensor, "n"]
+    """What the row is multiplied by."""
+    sum: Int64[Tensor, "n"]
+    """The sum that it belongs to, ascending."""
+    start: Int64[Tensor, "V"]
+    """Each sum's first entry."""
 
 
-def spread_rows(
-    gradient: Float[Tensor, "V D"], index: Int64[Tensor, "V N"], weight: Float[Tensor, "V N"], size: int
-) -> Float[Tensor, "C D"]:
+def sum_rows(table: Float[Tensor, "C D"], sums: Sums) -> Float[Tensor, "V D"]:
+    """Σ share · row over the entries of each sum, without a gradient."""
+    return F.embedding_bag(sums.row, table, sums.start, mode="sum", per_sample_weights=sums.share)
+
+
+def spread_rows(gradient: Float[Tensor, "V D"], sums: Sums, size: int) -> Float[Tensor, "C D"]:
     """The gradient of the table of `sum_rows`, which has ``size`` rows, from that of the sums."""
     found = gradient.new_zeros(size, gradient.shape[1])
-    block = max(_BLOCK // max(index.shape[1] * gradient.shape[1], 1), 1)
-    for rows, shares, part in zip(*(torch.split(each, block) for each in (index, weight, gradient)), strict=True):
-        found.index_add_(0, rows.reshape(-1), (shares[..., None] * part[:, None]).flatten(0, 1))
+    block = max(_BLOCK // gradient.shape[1], 1)
+    for rows, shares, of in zip(*(torch.split(each, block) for each in sums[:3]), strict=True):
+        found.index_add_(0, rows, gradient.index_select(0, of).mul_(shares[:, None]))
     return found
 
 

@@ -14,6 +14,7 @@ serving) is multiplied item by item.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -22,7 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from palate.model.config import TowerConfig
-from palate.model.fused_metadata import described, rows
+from palate.model.fused_metadata import Instead, described, rows
+from palate.model.lookup import Sums
 from palate.model.product import Linear, linear
 from palate.tokens.batch import Catalogue, MetadataKind, MetadataSpec
 from palate.words import PADDING, UNKNOWN
@@ -115,8 +117,8 @@ class MetadataEmbedding(nn.Module):
             if hidden is not None:
                 column = torch.where(hidden[number, :, None], self.tables[str(number)][UNKNOWN], column)
             plus = plus + linear(column, block)
-        index, share = self._means(catalogue.metadata, cells).hiding(hidden)
-        return described(values, index, share, plus, weight, bias)
+        sums, instead = self._means(catalogue.metadata, cells).hiding(hidden)
+        return described(values, sums, instead, plus, weight, bias)
 
     def _numbers(self, number: int, catalogue: Catalogue, hidden: Bool[Tensor, "K V"] | None) -> Float[Tensor, "V N"]:
         """The vectors of a column, zero where it is hidden."""
@@ -136,40 +138,43 @@ class MetadataEmbedding(nn.Module):
 
 
 class _Means(NamedTuple):
-    """Which rows of the columns' tables, one table behind the other, make each item's means, in ``N`` cells."""
+    """Which rows of the columns' tables, one table behind the other, make each item's means."""
 
-    row: Int64[Tensor, "V N"]
-    share: Float[Tensor, "V N"]
-    column: Int64[Tensor, "N"]
-    """The column of each cell."""
-    unknown: Int64[Tensor, "N"]
-    """Its row where its column is hidden."""
-    unknown_share: Float[Tensor, "N"]
+    sums: Sums
+    place: Int64[Tensor, "n"]
+    """Column and item of each entry, as a place in what may be hidden."""
+    columns: Int64[Tensor, "H"]
+    unknown: Int64[Tensor, "H"]
+    """Each column's row where it is hidden."""
 
     @staticmethod
     def of(metadata: Int32[Tensor, "V F"], specs: Sequence[MetadataSpec], columns: list[int]) -> _Means:
         """Of some columns of a catalogue."""
         device = metadata.device
-        cells, first_row = [], 0
-        for number in columns:
+        cells, first_rows = [], list(accumulate((specs[number].size for number in columns), initial=0))
+        for number, first_row in zip(columns, first_rows, strict=False):
             spec = specs[number]
-            cells += [(spec.start + place, number, place, first_row) for place in range(spec.width)]
-            first_row += spec.size
-        at, column, place, first = torch.tensor(cells, dtype=torch.int64).reshape(-1, 4).T.contiguous().to(device)
+            cells += [(spec.start + place, number, first_row) for place in range(spec.width)]
+        at, column, first = torch.tensor(cells, dtype=torch.int64).reshape(-1, 3).T.contiguous().to(device)
         ids = metadata.index_select(1, at).long()
         lone = torch.tensor([spec.width == 1 for spec in specs], device=device)
         # A lone value counts, whichever it is; of several, those that are there.
-        there = ((ids != PADDING) | lone[column]).float()
-        counts = torch.zeros(len(ids), len(specs), device=device).index_add_(1, column, there)
-        share = there / counts.clamp(min=1).index_select(1, column)
-        return _Means(ids + first, share, column, first + UNKNOWN, (place == 0).float())
+        there = (ids != PADDING) | lone[column]
+        counts = torch.zeros(len(ids), len(specs), device=device).index_add_(1, column, there.float())
+        item, cell = there.nonzero(as_tuple=True)
+        of = column[cell]
+        start = there.sum(1).cumsum(0) - there.sum(1)
+        sums = Sums(row=(ids + first)[item, cell], share=counts[item, of].reciprocal(), sum=item, start=start)
+        unknown = torch.tensor(first_rows[:-1], dtype=torch.int64, device=device) + UNKNOWN
+        return _Means(sums, of * len(ids) + item, torch.tensor(columns, dtype=torch.int64, device=device), unknown)
 
-    def hiding(self, hidden: Bool[Tensor, "K V"] | None) -> tuple[Int64[Tensor, "V N"], Float[Tensor, "V N"]]:
-        """Rows and shares as if the items table did not have the ``hidden`` columns of items."""
-        if hidden is None:
-            return self.row, self.share
-        cells = hidden.index_select(0, self.column).T
-        return torch.where(cells, self.unknown, self.row), torch.where(cells, self.unknown_share, self.share)
+    def hiding(self, hidden: Bool[Tensor, "K V"] | None) -> tuple[Sums, Instead | None]:
+        """The sums as if the items table did not have the ``hidden`` columns of items, and what stands there."""
+        if hidden is None or not len(self.columns):
+            return self.sums, None
+        share = self.sums.share.masked_fill(hidden.view(-1).index_select(0, self.place), 0.0)
+        where = hidden.index_select(0, self.columns).T.to(share.dtype)
+        return self.sums._replace(share=share), Instead(self.unknown, where)
 
 
 class _Kept(NamedTuple):
