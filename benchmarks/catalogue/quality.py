@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from log import log
 
 from palate.data import split
-from palate.model import NegativeSampler, ObjectiveConfig, SamplingConfig
+from palate.model import ModelConfig, NegativeSampler, ObjectiveConfig, SamplingConfig, TowerConfig
 from palate.model.negatives import Negatives
 from palate.rank.model_scorer import ModelScorer
 from palate.tokens import PackConfig, Tokenizer, WindowConfig, training_catalogue
@@ -66,7 +66,10 @@ class Bench:
 
     def __init__(self, *, items: int, events: int, epochs: int) -> None:
         self.config = PretrainConfig(
-            packing=PackConfig(batch_tokens=2048), windows=WindowConfig(context=CONTEXT), epochs=epochs
+            model=ModelConfig(tower=TowerConfig(id_dropout=0.05)),  # nothing is inferred behind these trainings
+            packing=PackConfig(batch_tokens=2048),
+            windows=WindowConfig(context=CONTEXT),
+            epochs=epochs,
         )
         self.dataset = log(items, events)
         self.division = split(self.dataset)

@@ -1,10 +1,13 @@
 """If these fail, new titles are judged by what nobody checked on left-out titles, or training's weights move."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from tests.tokens.worlds import everything, world
 
-from palate.data import Dataset, split
+from palate.data import Dataset, Part, split
 from palate.model import SequenceModel, TowerConfig
 from palate.model import tower as tower_module
 from palate.rank.model_scorer import ModelScorer
@@ -187,3 +190,23 @@ def test_validation_ranks_new_items_once_they_are_inferred() -> None:
     tower.inferred.fitted.fill_(True)
     tower.inferred.mean[-1] = 50.0
     assert awaiting.ndcg() == not_awaiting.ndcg() < alone
+
+
+def test_validation_ranks_everything_where_every_target_is_new() -> None:
+    """Else all epochs would be alike, and the first one the best."""
+    model, _, _, dataset = made(config())
+    division = split(dataset)
+    tokenizer = Tokenizer.fit(dataset, division, config().tokenizer)
+    scorer = ModelScorer(model, tokenizer, dataset, context=config().windows.context)
+    new = dataset.events["item_id"].is_in(scorer.catalogue[scorer.described.trained :].implode()).to_numpy()
+    later = replace(division, part=np.where((division.part == Part.VALIDATION) & ~new, Part.TEST, division.part))
+    one, other = (
+        Validator(scorer, dataset, later, ValidationConfig(), seed=0, infers=infers) for infers in (True, False)
+    )
+    assert model.tower.gate is not None
+    assert model.tower.gate.views is not None
+    assert model.tower.metadata is not None
+    with torch.no_grad():
+        model.tower.gate.views.fill_(30.0)
+        model.tower.metadata.bias.bias.fill_(50.0)
+    assert one.ndcg() == other.ndcg() > 0

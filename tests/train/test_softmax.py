@@ -10,7 +10,7 @@ from tests.tokens.worlds import everything, world
 
 from palate.data import split
 from palate.errors import ConfigError
-from palate.model import ObjectiveConfig, SequenceModel
+from palate.model import ObjectiveConfig, SequenceModel, TowerConfig
 from palate.tokens import Catalogue, Tokenizer, TokenizerConfig
 from palate.train import PretrainConfig, new_model, pretrain
 from palate.train.parallel import check_sampled
@@ -95,6 +95,16 @@ def test_steps_drop_ids_where_nothing_is_inferred_behind_them(kind: str, share: 
     assert bool(inferred.fitted) == (kind == "exact")
     says = "none" if kind == "exact" else "5 % of the items are treated as new in each step"
     assert f"| id dropout | {says} |" in (run.folder / "README.md").read_text()
+
+
+def test_a_gate_of_the_moment_infers_nothing(tmp_path: Path) -> None:
+    """An item has no one share of its id there."""
+    config = everything(tower=TowerConfig(gate="moment"))
+    run = pretrain(world(), tmp_path / "run", config)
+    inferred = run.model.tower.inferred
+    assert inferred is not None
+    assert not inferred.fitted
+    assert run.model.tower.config.id_dropout == 0.05
 
 
 def test_several_processes_refuse_a_sampled_softmax() -> None:

@@ -82,7 +82,13 @@ def pretrain_command(
         return
     seconds = duration(metrics["training"]["whole"]["seconds"])
     best = metrics["training"]["best"]
-    figures = "" if best is None else f"; validation NDCG@{settings.validation.k} {best['value']:.4f}"
+    name = f"ndcg@{settings.validation.k}"
+    sealed = metrics.get("metrics", {}).get(name)
+    figures = ""
+    if sealed is not None:
+        figures = f"; validation {name.upper()} {sealed['value']:.4f}"
+    elif best is not None:
+        figures = f"; validation {name.upper()} {best['value']:.4f} in training"
     typer.echo(f"{run.folder}: sealed after {seconds}{figures}")
     if PreparedLog.is_there(data):
         typer.echo(f"next: palate evaluate {run.folder} DATA, the data folder that {data} was prepared from")

@@ -77,8 +77,8 @@ class TowerConfig(Config):
     """Share of an item's columns that each step of training takes for unknown, so that none is leant on alone."""
     id_dropout: Probability | None = None
     """Share of the items that each step of training treats as new: known by their metadata, with no event yet. None: 0
-    where items without an id are inferred behind the training, 0.05 where they are not, with a sampled softmax. The
-    run's configuration has what was chosen."""
+    where items without an id are inferred behind the training, 0.05 where they are not: with a sampled softmax or the
+    gate of the moment. The run's configuration has what was chosen."""
     gate: Literal["training", "moment"] = "training"
     """What the share of the id goes by: the events that taught it, or the item's age at the moment of each row, which
     costs a second product with the catalogue."""

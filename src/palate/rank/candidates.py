@@ -67,7 +67,7 @@ class Candidates:
     def among(self, items: Bool[Tensor, "V"]) -> Candidates:
         """The same where no other items than these are ever there."""
         other = copy.copy(self)
-        other._among = items
+        other._among = items if self._among is None else self._among & items
         return other
 
     def of_members(self, part: Dataset) -> Candidates:

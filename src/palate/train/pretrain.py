@@ -105,10 +105,9 @@ def pretrain(
     hand_back_memory()
     # Every process does the same with whole batches: it is short, and all of them rank the validation targets.
     new_items, began = None, time.monotonic()
-    if training.softmax.sampler is None:  # a regression over items that are all scored in each of its steps
-        if model.tower.inferred is not None:
-            for reporter in reporters:
-                reporter.stage("learning what new items are like")
+    if training.infers:
+        for reporter in reporters:
+            reporter.stage("learning what new items are like")
         new_items = fit_new_items(model, training.catalogue, training.planner, seed=config.seed)
     if new_items is not None and validation is not None:
         new_items = replace(new_items, trust=choose_trust(model, validation.validator.late_ndcg()))
@@ -180,6 +179,8 @@ class _Training:
     planner: BatchPlanner
     """Of whole batches."""
     softmax: SoftmaxChoice
+    infers: bool
+    """Whether items without an id are inferred behind the training."""
     resident: int
     """Bytes in memory before the first step."""
     log_bytes: int
@@ -205,7 +206,9 @@ class _Training:
         catalogue = training_catalogue(tokenizer)
         softmax = choose_softmax(config, model, catalogue)
         check_sampled(processes, sampled=softmax.sampler is not None)
-        infers = model.tower.inferred is not None and softmax.sampler is None
+        # A regression over items that are all scored in each of its steps, and have one share of their id.
+        one_share = config.model.tower.gate == "training"
+        infers = model.tower.inferred is not None and softmax.sampler is None and one_share
         if not infers and model.tower.metadata is not None and config.model.tower.id_dropout is None:
             model.tower.id_dropout = ID_DROPOUT
         if processes.writes:
@@ -237,7 +240,7 @@ class _Training:
         log_bytes = sum(path.stat().st_size for path in (work / "tokens").iterdir())
         log_bytes = max(log_bytes - mapped_bytes(work / "tokens"), 0)
         resident = resident_bytes()
-        return cls(tokenizer, model, validation, trainer, catalogue, planner, softmax, resident, log_bytes)
+        return cls(tokenizer, model, validation, trainer, catalogue, planner, softmax, infers, resident, log_bytes)
 
 
 def new_model(config: PretrainConfig, tokenizer: Tokenizer) -> SequenceModel:
@@ -307,7 +310,9 @@ def _as_chosen(config: PretrainConfig, model: SequenceModel, softmax: SoftmaxCho
     """The configuration with what was chosen for it: the softmax, the share of items without their id, and the names of
     the heads, so that the run does not depend on how they are chosen."""
     objective = config.objective.model_copy(update={"softmax": softmax.kind})
-    tower = config.model.tower.model_copy(update={"id_dropout": model.tower.id_dropout})
+    tower = config.model.tower
+    if model.tower.metadata is not None:
+        tower = tower.model_copy(update={"id_dropout": model.tower.id_dropout})
     intents = config.model.intents
     if intents is not None and model.intents is not None:
         intents = intents.model_copy(update={"heads": tuple(spec.name for spec in model.intents.specs)})

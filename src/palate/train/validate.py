@@ -21,7 +21,7 @@ from palate.rank.model_scorer import ModelScorer
 from palate.rank.recommend import Progress, recommend
 from palate.train.config import ValidationConfig
 from palate.train.processes import ALONE, Processes
-from palate.words import TIMESTAMP
+from palate.words import ITEM_ID, TIMESTAMP
 
 TRIED: Final = 512
 """Targets in a row that are ranked to see how long all will take, and what memory."""
@@ -59,15 +59,16 @@ class Validator:
         self._dataset = dataset
         self._k = config.k
         self._candidates = Candidates(dataset, scorer.catalogue)
-        self._infers = infers
         trained = torch.arange(len(scorer.catalogue)) < scorer.described.trained
         self._trained = self._candidates.among(trained)
+        known = scorer.catalogue[: scorer.described.trained]
+        self._infers = infers and bool(asked[ITEM_ID].is_in(known.implode()).any())
 
     def ndcg(self, progress: Progress | None = None) -> float:
         """Mean NDCG@k over the validation targets, with the model's weights as they are now.
 
         As long as items without an id are still to be inferred they are not ranked: what descent has made of them so
-        far would push others aside, and is not what will be said of them.
+        far would push others aside, and is not what will be said of them. Where no target is of another item, they are.
         """
         values = np.concatenate(self._processes.gather(self._ranked(self._own, progress)))
         return float(values.mean())
