@@ -98,5 +98,5 @@ def bench(name: str, folder: Path) -> None:
     best = training["best"]
     print(
         f"{name}: NDCG@10 {found.metrics['ndcg@10'].value:.4f} HR@10 {found.metrics['hr@10'].value:.4f} "
-        f"(validation NDCG@10 {best['value']:.4f} at epoch {best['epoch']}; trained {training['seconds']:.0f} s)"
+        f"(validation in training {best['value']:.4f} at epoch {best['epoch']}; trained {training['seconds']:.0f} s)"
     )

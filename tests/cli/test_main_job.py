@@ -33,6 +33,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Path:
     schema.write_text(schema.read_text().replace("play: allow", "play: exclude"))
     said = palate("pretrain", folder / "data", "--out", folder / "run", "--config", folder / "settings.yaml")
     assert "next: palate evaluate" in said
+    # The figure is that of what was sealed, not that of an epoch.
+    sealed = json.loads((folder / "run" / "metrics.json").read_text())["metrics"]["ndcg@10"]["value"]
+    assert f"validation NDCG@10 {sealed:.4f}\n" in said
     return folder
 
 

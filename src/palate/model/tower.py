@@ -92,7 +92,9 @@ class ItemTower(nn.Module):
         self.id = nn.Parameter(torch.randn(size, width) * 0.02)
         self.id_bias = nn.Parameter(torch.zeros(size - FIRST_KNOWN))
         self.metadata = MetadataEmbedding(specs, config, width=width) if specs and config.metadata else None
-        self.inferred = InferredItems(specs, width=width) if self.metadata else None
+        # What is inferred stands for an item's mixture, of which a gate of the moment has many.
+        infers = self.metadata is not None and config.gate == "training"
+        self.inferred = InferredItems(specs, width=width) if infers else None
         self.gate = AgeTable(launch=config.gate == "moment", views=True, demand=False) if self.metadata else None
         if self.gate is not None:
             self.gate.start(views=[-2.0 + min(0.5 * bucket, 4.0) for bucket in range(_VIEWS)])
@@ -158,7 +160,7 @@ class ItemTower(nn.Module):
         """
         if self.inferred is None or not self.inferred.fitted or self.inferred.trust == 1:
             return tables
-        assert tables.share is not None, "a gate of the moment has no one share to give to what is inferred"
+        assert tables.share is not None
         assert tables.meta_out is not None
         assert tables.meta_bias is not None
         trust, known = self.inferred.trust, catalogue.trained
@@ -181,10 +183,10 @@ class ItemTower(nn.Module):
 
     def _described(self, catalogue: Catalogue) -> tuple[Tensor, Tensor, Tensor] | tuple[None, None, None]:
         """Metadata as an input, as an output, and their bias; of items without an id what is inferred of them."""
-        if self.metadata is None or self.inferred is None:
+        if self.metadata is None:
             return None, None, None
         known = catalogue.trained
-        if known == len(catalogue.counts) or not self.inferred.fitted:
+        if known == len(catalogue.counts) or self.inferred is None or not self.inferred.fitted:
             described: tuple[Tensor, Tensor, Tensor] = self.metadata(catalogue)
             return described
         trained = catalogue._replace(

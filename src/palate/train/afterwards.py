@@ -74,8 +74,7 @@ def of_new_items(
     regressions = REGRESSIONS * inverse * (2 * SEARCHES + (anchors / few) ** 3)
     calibrated = CALIBRATIONS * STEPS * _scored_seconds(model, catalogue, max(min(TARGETS, read // 10), 1))
     seconds = regressions + calibrated + FORWARD * slot_seconds * epoch.slots_of(read)
-    trusts = TRUSTS if model.tower.config.gate == "training" else 0
-    return Needs(round(held + largest), seconds + trusts * validation_seconds)
+    return Needs(round(held + largest), seconds + TRUSTS * validation_seconds)
 
 
 def of_sealing(*, items: int, targets: int, target_seconds: float) -> Needs:

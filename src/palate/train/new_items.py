@@ -131,7 +131,7 @@ def fit_new_items(model: SequenceModel, catalogue: Catalogue, planner: BatchPlan
 def choose_trust(model: SequenceModel, figure: Callable[[], float]) -> float:
     """Set the trust in ids to that of the best ``figure`` of validation, the highest such, and return it."""
     inferred = model.tower.inferred
-    if inferred is None or not inferred.fitted or model.tower.config.gate != "training":
+    if inferred is None or not inferred.fitted:
         return 1.0
     found = {}
     for trust in TRUSTS:

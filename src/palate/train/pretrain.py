@@ -206,9 +206,8 @@ class _Training:
         catalogue = training_catalogue(tokenizer)
         softmax = choose_softmax(config, model, catalogue)
         check_sampled(processes, sampled=softmax.sampler is not None)
-        # A regression over items that are all scored in each of its steps, and have one share of their id.
-        one_share = config.model.tower.gate == "training"
-        infers = model.tower.inferred is not None and softmax.sampler is None and one_share
+        # By a regression over items that are all scored in each of its steps.
+        infers = model.tower.inferred is not None and softmax.sampler is None
         if not infers and model.tower.metadata is not None and config.model.tower.id_dropout is None:
             model.tower.id_dropout = ID_DROPOUT
         if processes.writes:
