@@ -8,15 +8,15 @@ validation targets, and with those chosen by rehearsals, in which other titles a
 them. Each seed draws titles of its own, and the targets of all draws are counted together. Besides, (c): what metadata
 do to all other targets, against the same model without them. Run as
 
-    python benchmarks/cold/bench.py service --seeds 3 --json benchmarks/cold/service.json
-    python benchmarks/cold/bench.py ml-1m --seeds 3 --json benchmarks/cold/ml-1m.json
+    python benchmarks/cold/bench.py service --json benchmarks/cold/service.json
+    python benchmarks/cold/bench.py ml-1m --json benchmarks/cold/ml-1m.json
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -94,14 +94,10 @@ def measured(hidden: Hidden, scorer_of: Callable[[Dataset], Scorer]) -> Figures:
     }
 
 
-def trained(hidden: Hidden, config: PretrainConfig) -> Figures:
-    """Train without the hidden titles, and measure."""
-    work = Path(tempfile.mkdtemp(prefix="palate-cold-"))
-    try:
-        model = FoundationModel(pretrain(WholeLog(*hidden.log), work / "run", config))
-        return measured(hidden, model.scorer)
-    finally:
-        shutil.rmtree(work)
+def trained(hidden: Hidden, config: PretrainConfig, folder: Path) -> Figures:
+    """Train without the hidden titles, or go on with the training at ``folder``, and measure."""
+    model = FoundationModel(pretrain(WholeLog(*hidden.log), folder, config, resume=True))
+    return measured(hidden, model.scorer)
 
 
 def joined(runs: list[Figures]) -> Figures:
@@ -138,8 +134,8 @@ def summary(values: Figures, draws: list[Hidden]) -> dict[str, Any]:
     return found
 
 
-def of_draw(hidden: Hidden, data: str, share: float, changes: dict[str, int]) -> dict[str, Figures]:
-    """The figures of every scorer for one list of hidden titles."""
+def of_draw(hidden: Hidden, data: str, share: float, changes: dict[str, int], runs: Path) -> dict[str, Figures]:
+    """The figures of every scorer for one list of hidden titles; the trainings are kept in ``runs``."""
     dataset, division = hidden.log
     popular = Popular.fit(dataset, division)
     results = {
@@ -148,19 +144,21 @@ def of_draw(hidden: Hidden, data: str, share: float, changes: dict[str, int]) ->
         "popular": measured(hidden, lambda _: popular),
     }
     for name, metadata in ((FULL, True), (IDS, False)):
-        results[name] = trained(hidden, settings(data, metadata=metadata).model_copy(update=changes))
+        config = settings(data, metadata=metadata).model_copy(update=changes)
+        folder = runs / f"{data}, {name}, draw {config.seed}, {config.epochs} epochs"
+        results[name] = trained(hidden, config, folder)
     print({name: _brief(each) for name, each in results.items()}, file=sys.stderr, flush=True)
     return results
 
 
-def bench(data: str, share: float, seeds: int, epochs: int | None) -> dict[str, Any]:
-    """Everything, as one JSON object."""
+def bench(data: str, share: float, seeds: list[int], epochs: int | None, folder: Path) -> dict[str, Any]:
+    """Everything, as one JSON object; trainings are kept in ``folder``."""
     dataset = read(data)
-    draws = [Hidden.draw(dataset, share=share, seed=seed) for seed in range(seeds)]
+    draws = [Hidden.draw(dataset, share=share, seed=seed) for seed in seeds]
     runs = []
-    for seed, hidden in enumerate(draws):
+    for seed, hidden in zip(seeds, draws, strict=True):
         changes = {"seed": seed} | ({} if epochs is None else {"epochs": epochs})
-        runs.append(of_draw(hidden, data, share, changes))
+        runs.append(of_draw(hidden, data, share, changes, folder))
     results = {name: joined([run[name] for run in runs]) for name in runs[0]}
     return {
         "data": data,
@@ -215,14 +213,21 @@ def main() -> None:
     """Print the tables; ``--json FILE`` keeps the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", help="service, or a data set of PALATE_DATA such as ml-1m")
-    parser.add_argument("--seeds", type=int, default=3, help="draws of hidden titles, each with a training of its own")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[0, 1, 2], help="draws of hidden titles, each with trainings of its own"
+    )
     parser.add_argument("--epochs", type=int, default=None)
     parser.add_argument("--share", type=float, default=0.1, help="share of the titles that are hidden")
+    parser.add_argument("--runs", type=Path, default=None, help="where trainings are kept, and gone on with next time")
     parser.add_argument("--json", type=Path, default=None)
-    arguments = parser.parse_args()
-    result = bench(arguments.data, arguments.share, arguments.seeds, arguments.epochs)
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    given = parser.parse_args()
+    with contextlib.ExitStack() as stack:
+        runs = given.runs
+        if runs is None:
+            runs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="palate-cold-")))
+        result = bench(given.data, given.share, given.seeds, given.epochs, runs)
+    if given.json is not None:
+        given.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     show(result)
 
 
