@@ -1,6 +1,7 @@
 """If these fail, new titles are judged by what nobody checked on left-out titles, or training's weights move."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,12 +11,14 @@ from tests.tokens.worlds import everything, world
 from palate.data import Dataset, Part, split
 from palate.model import SequenceModel, TowerConfig
 from palate.model import tower as tower_module
+from palate.model.loss import Choices
 from palate.rank.model_scorer import ModelScorer
 from palate.tokens import Catalogue, Tokenizer, training_catalogue
-from palate.tokens.batch import AGE_SHAPE
+from palate.tokens.batch import AGE_SHAPE, Familiar
 from palate.train import PretrainConfig, new_items, new_model
 from palate.train.config import ValidationConfig
 from palate.train.material import Material
+from palate.train.new_items import _Asked as Asked
 from palate.train.new_items import fit_new_items
 from palate.train.plan import BatchPlanner
 from palate.train.validate import Validator
@@ -95,6 +98,49 @@ def test_what_metadata_decide_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     error = (predicted - truth).square().sum() / (truth - truth.mean(0)).square().sum()
     assert error < 0.1
     assert found.explained["output"] > 0.2
+
+
+def of_targets(familiar: list[Familiar]) -> Asked:
+    rows = torch.arange(len(familiar))
+    discovered = torch.tensor([each == Familiar.DISCOVER for each in familiar])
+    return Asked(rows[:, None].float(), rows, discovered, Choices(rows, rows, rows.float()))
+
+
+def test_discoveries_are_the_targets_that_nobody_continues(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(new_items, "DISCOVERIES", 2)
+    asked = of_targets([Familiar.DISCOVER, Familiar.AGAIN, Familiar.CONTINUE, Familiar.DISCOVER])
+    found = asked.discoveries()
+    assert found.state[:, 0].tolist() == found.time.tolist() == found.choices.target.tolist() == [0, 3]
+    assert found.discovered.all()
+
+
+def test_all_targets_stand_for_discoveries_where_those_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(new_items, "DISCOVERIES", 2)
+    few = of_targets([Familiar.DISCOVER, Familiar.AGAIN, Familiar.CONTINUE])
+    assert few.discoveries() is few
+    # And where there is nothing else nothing is copied.
+    alone = of_targets([Familiar.DISCOVER] * 3)
+    assert alone.discoveries() is alone
+
+
+def test_ages_of_new_items_are_fitted_where_something_is_discovered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And vectors wherever something is chosen: what anybody continues says how far items differ, not how high a new
+    one stands."""
+    monkeypatch.setattr(new_items, "DISCOVERIES", 1)
+    descend, seen = new_items._descend, []
+
+    def recorded(
+        model: SequenceModel, catalogue: Catalogue, asked: Asked, factors: list[torch.Tensor], *rest: Any
+    ) -> None:
+        before = [factor.item() for factor in factors]
+        descend(model, catalogue, asked, factors, *rest)
+        moved = [factor.item() != was for factor, was in zip(factors, before, strict=True)]
+        seen.append((bool(asked.discovered.all()), moved))
+
+    monkeypatch.setattr(new_items, "_descend", recorded)
+    model, catalogue, planner, _ = made(config())
+    fit_new_items(model, catalogue, planner, seed=0)
+    assert seen == [(False, [True, True]), (True, [True]), (False, [True])]
 
 
 @pytest.mark.parametrize("changes", [{"metadata": False}, {"ages": False}])

@@ -6,8 +6,9 @@ leaving out each item alone, as a new episode of a known series comes, and whole
 
 Then how they compare with the others. Each step takes a tenth of the trained items for new: they get what the
 regression predicts of them without their title, half of them lose their events as well, and the loss of the items
-tells how far predictions should differ (they are shrunken), and what age and demand say of an item without an id. The
-same once more with all items taken for new: what is to be said of them, and of demand, where no id is trusted.
+tells how far predictions should differ (they are shrunken). Nobody continues what is new to all: so what age and
+demand say of an item without an id is then fitted on discoveries, the targets of titles that their member did not
+know. Last with all items taken for new: what is to be said of them, and of demand, where no id is trusted.
 
 Last, how far the ids of trained items are trusted, behind the training: validation says, by its later half, since
 weights get older while they are in use.
@@ -21,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor, nn
@@ -32,7 +33,7 @@ from palate.model.loss import Choices
 from palate.model.model import questions
 from palate.model.tower import AgeTable, point
 from palate.tokens import Batch, Catalogue
-from palate.tokens.batch import AGE_SHAPE, MetadataKind, MetadataSpec
+from palate.tokens.batch import AGE_SHAPE, Familiar, MetadataKind, MetadataSpec
 from palate.train.plan import BatchPlanner
 from palate.train.ridge import Fitted, choose, fit
 from palate.words import FIRST_KNOWN, GROUP_ID
@@ -47,6 +48,8 @@ READ = 1 << 16
 """Targets that are learned from; all where there are fewer."""
 STATES = 20_000
 """Of these, how many say how states vary."""
+DISCOVERIES = 1_000
+"""With fewer of them all targets stand for them."""
 TARGETS = 1024
 """Of a step; a tenth of all where that is less."""
 TAKEN_FOR_NEW = 0.1
@@ -100,7 +103,7 @@ def fit_new_items(model: SequenceModel, catalogue: Catalogue, planner: BatchPlan
     model.eval()
     with torch.no_grad():
         asked = _asked(model, catalogue, planner, generator)
-        states = _states(asked)
+        states = _states(asked.discoveries())
         known = _known(model, catalogue, states)
         inferred.weigh(catalogue)
         anchors = _draw(catalogue.counts, ANCHORS, generator)
@@ -149,11 +152,19 @@ class _Asked(NamedTuple):
     """Behind the intents; with every id there is."""
     time: Int64[Tensor, "R"]
     """Milliseconds at which they were asked for."""
+    discovered: Bool[Tensor, "R"]
+    """Whether the member knew nothing of the target's title."""
     choices: Choices
 
     def take(self, rows: Tensor) -> _Asked:
         """Some of them."""
-        return _Asked(self.state[rows], self.time[rows], Choices._make(each[rows] for each in self.choices))
+        choices = Choices._make(each[rows] for each in self.choices)
+        return _Asked(self.state[rows], self.time[rows], self.discovered[rows], choices)
+
+    def discoveries(self) -> _Asked:
+        """The targets of what their member did not know; all where these are few."""
+        rows = self.discovered.nonzero()[:, 0]
+        return self if len(rows) in range(DISCOVERIES) or len(rows) == len(self.state) else self.take(rows)
 
 
 def _asked(model: SequenceModel, catalogue: Catalogue, planner: BatchPlanner, generator: torch.Generator) -> _Asked:
@@ -164,15 +175,16 @@ def _asked(model: SequenceModel, catalogue: Catalogue, planner: BatchPlanner, ge
     for number in range(len(plan.packs)):
         batch = planner.batch(plan, number)
         asked = questions(batch, catalogue)
-        found.append(
-            _Asked(_of(model, batch, asked.rows, catalogue, tables), batch.query_time[asked.rows], asked.choices)
-        )
+        state = _of(model, batch, asked.rows, catalogue, tables)
+        discovered = batch.familiar[asked.rows] == Familiar.DISCOVER
+        found.append(_Asked(state, batch.query_time[asked.rows], discovered, asked.choices))
         missing -= len(asked.rows)
         if missing <= 0:
             break
     together = _Asked(
         torch.cat([each.state for each in found]),
         torch.cat([each.time for each in found]),
+        torch.cat([each.discovered for each in found]),
         Choices._make(torch.cat(parts) for parts in zip(*(each.choices for each in found), strict=True)),
     )
     del found
@@ -308,9 +320,12 @@ def _left_out(
 def _calibrate(
     model: SequenceModel, catalogue: Catalogue, asked: _Asked, left_out: _LeftOut, generator: torch.Generator
 ) -> tuple[float, float]:
-    """What predicted vectors are multiplied by, and what is added to levels; the biases of age of new items are set."""
+    """What predicted vectors are multiplied by, and what is added to levels; the biases of age of new items are set.
+
+    How far items differ is seen wherever one was chosen, how high they stand where one was discovered.
+    """
     tower, anchors = model.tower, left_out.anchors
-    factors = torch.tensor([1.0, 0.0], requires_grad=True)
+    taste, shift = torch.ones(1, requires_grad=True), torch.zeros(1, requires_grad=True)
 
     def taken_for(tables: ItemTables) -> ItemTables:
         drawn = torch.rand(len(anchors), generator=generator)
@@ -318,7 +333,6 @@ def _calibrate(
         own = drawn < TAKEN_FOR_NEW
         dropped[anchors[own]] = True
         unseen[anchors[drawn < TAKEN_FOR_NEW / 2]] = True
-        taste, shift = factors
         bias = left_out.height[own] + shift - taste * left_out.along[own]
         assert tables.meta_out is not None
         assert tables.meta_bias is not None
@@ -328,9 +342,11 @@ def _calibrate(
         )
         return _with_new_ages(made.taking_for_new(dropped, unseen), tower.new_age_bias)
 
-    _descend(model, catalogue, asked, factors, tower.new_age_bias, taken_for)
-    taste, shift = factors.tolist()
-    return taste, shift
+    _descend(model, catalogue, asked, [taste, shift], tower.new_age_bias, taken_for)
+    discoveries = asked.discoveries()
+    if discoveries is not asked:
+        _descend(model, catalogue, discoveries, [shift], tower.new_age_bias, taken_for)
+    return taste.item(), shift.item()
 
 
 def _calibrate_without_ids(
@@ -354,7 +370,7 @@ def _calibrate_without_ids(
         made = tables._replace(meta_out=loudness * output, meta_bias=loudness * bias)
         return _with_new_ages(made.taking_for_new(everything), ages)
 
-    _descend(model, catalogue, asked, loudness, ages, taken_for)
+    _descend(model, catalogue, asked, [loudness], ages, taken_for)
     with torch.no_grad():
         tower.inferred.loudness.fill_(loudness[0])
         if ages is not None:
@@ -373,7 +389,7 @@ def _descend(
     model: SequenceModel,
     catalogue: Catalogue,
     asked: _Asked,
-    factors: Tensor,
+    factors: list[Tensor],
     ages: AgeTable | None,
     taken_for: Callable[[ItemTables], ItemTables],
 ) -> None:
@@ -382,7 +398,7 @@ def _descend(
         tables = model.tower(catalogue)
     tables = tables._replace(id=tables.id.detach(), id_bias=tables.id_bias.detach())
     targets = max(min(TARGETS, len(asked.state) // 10), 1)
-    search = torch.optim.Adam([factors, *([] if ages is None else ages.parameters())], RATE)
+    search = torch.optim.Adam([*factors, *([] if ages is None else ages.parameters())], RATE)
     for step in range(STEPS):
         for group in search.param_groups:
             group["lr"] = RATE * (1 - step / STEPS)
