@@ -20,6 +20,7 @@ from palate.evaluate.compare import Difference, compare
 from palate.evaluate.evaluation import EvaluationConfig
 from palate.foundation import FoundationModel
 from palate.simulate import Simulation, preset, simulate
+from palate.simulate.config import PresetName
 from palate.terminal.progress import TerminalReporter
 from palate.tokens import PackConfig
 from palate.train import PretrainConfig, measure, pretrain
@@ -39,9 +40,9 @@ def data_folder(name: str) -> Path:
     return folder
 
 
-def service() -> tuple[Simulation, Dataset]:
-    """The simulated service of preset ``service``, and its log."""
-    made = simulate(preset("service", seed=0))
+def service(size: PresetName = "service") -> tuple[Simulation, Dataset]:
+    """The simulated service, and its log."""
+    made = simulate(preset(size, seed=0))
     return made, Dataset.from_frames(made.events, made.items, made.users, schema=made.schema)
 
 

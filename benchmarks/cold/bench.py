@@ -36,7 +36,7 @@ from blind import Blind, Floats, figures
 from hide import Hidden
 from rehearse import rehearsed
 
-from common import data_folder
+from common import SERVICE, data_folder, service
 from palate.baselines.content import ContentKnn
 from palate.baselines.popular import Popular
 from palate.data import Dataset
@@ -46,15 +46,13 @@ from palate.foundation import FoundationModel
 from palate.model import ModelConfig, TowerConfig
 from palate.rank.catalogue import known_items
 from palate.rank.scorer import Scorer
-from palate.simulate import preset, simulate
-from palate.tokens import PackConfig
 from palate.train import PretrainConfig, pretrain
-from palate.train.config import OptimizerConfig
 from palate.train.log import WholeLog
 from palate.words import USER_ID
 
 ROOT = Path(__file__).parents[1]
 UNCERTAINTY = {"resamples": 1000, "confidence": 0.95, "seed": 0}
+SIMULATED = ("service", "tiny")
 FULL, IDS = "full model", "ids alone"
 Figures = dict[str, dict[str, Floats]]
 """Ranking → metric → value of each target."""
@@ -63,23 +61,15 @@ Figures = dict[str, dict[str, Floats]]
 def settings(data: str, *, metadata: bool) -> PretrainConfig:
     """The training of a model with or without metadata."""
     tower = TowerConfig(metadata=metadata)
-    if data == "service":
-        return PretrainConfig(
-            model=ModelConfig(tower=tower),
-            epochs=8,
-            packing=PackConfig(batch_tokens=512),
-            optimizer=OptimizerConfig(learning_rate=5e-3),
-        )
+    if data in SIMULATED:
+        return SERVICE.model_copy(update={"model": ModelConfig(tower=tower)})
     config = PretrainConfig.from_yaml(ROOT / data.replace("-", "") / "config.yaml")
     return config.model_copy(update={"model": ModelConfig(encoder=config.model.encoder, tower=tower)})
 
 
 def read(data: str) -> Dataset:
     """The simulated service, or a data set of PALATE_DATA."""
-    if data != "service":
-        return Dataset.from_folder(data_folder(data))
-    simulation = simulate(preset("service"))
-    return Dataset.from_frames(simulation.events, simulation.items, simulation.users, schema=simulation.schema)
+    return service(data)[1] if data in SIMULATED else Dataset.from_folder(data_folder(data))
 
 
 def measured(hidden: Hidden, scorer_of: Callable[[Dataset], Scorer]) -> Figures:
@@ -212,7 +202,7 @@ def _said(difference: dict[str, float | None]) -> str:
 def main() -> None:
     """Print the tables; ``--json FILE`` keeps the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", help="service, or a data set of PALATE_DATA such as ml-1m")
+    parser.add_argument("data", help="service, tiny, or a data set of PALATE_DATA such as ml-1m")
     parser.add_argument(
         "--seeds", type=int, nargs="+", default=[0, 1, 2], help="draws of hidden titles, each with trainings of its own"
     )

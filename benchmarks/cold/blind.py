@@ -42,7 +42,7 @@ class Blind:
         scores = torch.empty(len(queries), len(self.catalogue))
         for number in np.unique(rounds):
             scorer, row = self._round(int(number))
-            columns = codes(self.catalogue, scorer.catalogue)
+            columns = codes(self.catalogue, scorer.catalogue).copy()
             assert (columns >= 0).all(), "the scorer knows fewer items in this round"
             asked = queries.filter(pl.Series(rounds == number))
             asked = asked.with_columns(pl.Series(QUERY, row[asked[QUERY].to_numpy()]))

@@ -29,7 +29,7 @@ BOOSTS = (0.0, 0.25, 0.5, 1.0, 2.0)
 def main() -> None:
     """Train once, print a row for each boost."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", help="service, or a data set of PALATE_DATA such as ml-1m")
+    parser.add_argument("data", help="service, tiny, or a data set of PALATE_DATA such as ml-1m")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--share", type=float, default=0.1, help="share of the titles that are hidden")

@@ -64,7 +64,7 @@ def rehearsal(data: str, share: float, seed: int) -> Hidden:
 def main() -> None:
     """Print a row for each variant, the mean of the seeds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", help="service, or a data set of PALATE_DATA such as ml-1m")
+    parser.add_argument("data", help="service, tiny, or a data set of PALATE_DATA such as ml-1m")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])

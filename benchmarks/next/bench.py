@@ -38,10 +38,12 @@ PLAIN, NEXT, AHEAD = "without", "with, asked for the next", "with, asked for the
 def main() -> None:
     """Train, print the table, write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", default="service", choices=["tiny", "service"])
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=SERVICE.epochs)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    _, dataset = service()
+    _, dataset = service(given.preset)
     division = split(dataset)
     asked = queries(dataset, division, Part.TEST)
     members = asked[USER_ID].rank("dense").to_numpy().astype(np.int64)
@@ -55,10 +57,10 @@ def main() -> None:
 
     found: dict[str, list[dict[str, np.ndarray]]] = {PLAIN: [], NEXT: [], AHEAD: []}
     for seed in range(given.seeds):
-        plain = trained(dataset, SERVICE.model_copy(update={"seed": seed}))
+        config = SERVICE.model_copy(update={"seed": seed, "epochs": given.epochs})
+        plain = trained(dataset, config)
         found[PLAIN].append(values(plain.scorer(dataset)))
-        looks = SERVICE.model_copy(update={"seed": seed, "model": ModelConfig(next=NextConfig(n=N))})
-        ahead = trained(dataset, looks)
+        ahead = trained(dataset, config.model_copy(update={"model": ModelConfig(next=NextConfig(n=N))}))
         found[NEXT].append(values(ahead.scorer(dataset)))
         found[AHEAD].append(values(ahead.ranker(dataset, horizon=N)))
         print(seed, {name: {key: np.nanmean(v) for key, v in each[-1].items()} for name, each in found.items()})

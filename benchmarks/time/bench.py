@@ -52,11 +52,13 @@ FULL = "all of time"
 def main() -> None:
     """Train, print the table, write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", default="service", choices=["tiny", "service"])
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=SERVICE.epochs)
     parser.add_argument("--only", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    simulation, dataset = service()
+    simulation, dataset = service(given.preset)
     division = split(dataset)
     asked = queries(dataset, division, Part.TEST)
     turns = chosen(simulation, asked)
@@ -68,7 +70,9 @@ def main() -> None:
     def of(config: PretrainConfig) -> np.ndarray:
         values = []
         for seed in range(given.seeds):
-            values.append(ndcg(trained(dataset, config.model_copy(update={"seed": seed})).scorer(dataset)))
+            values.append(
+                ndcg(trained(dataset, config.model_copy(update={"seed": seed, "epochs": given.epochs})).scorer(dataset))
+            )
             print(f"seed {seed}: {values[-1].mean():.4f}", file=sys.stderr, flush=True)
         return np.mean(values, axis=0)
 
