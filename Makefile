@@ -58,8 +58,8 @@ bench-time: $(INSTALLED)  ## What the model's knowledge of time is worth, on the
 	$(BIN)/python benchmarks/time/bench.py --seeds 2 --json benchmarks/time/service.json
 
 bench-cold: $(INSTALLED)  ## Hidden titles beside content-kNN, and what metadata do to the others.
-	$(BIN)/python benchmarks/cold/bench.py service --seeds 3 --json benchmarks/cold/service.json
-	$(BIN)/python benchmarks/cold/bench.py ml-1m --seeds 3 --epochs 8 --json benchmarks/cold/ml-1m.json
+	$(BIN)/python benchmarks/cold/bench.py service --json benchmarks/cold/service.json
+	$(BIN)/python benchmarks/cold/bench.py ml-1m --json benchmarks/cold/ml-1m.json
 	$(BIN)/python benchmarks/cold/gate.py
 
 bench-next: $(INSTALLED)  ## The next ten targets with and without multi-token prediction.
