@@ -1,7 +1,8 @@
-"""What each part of the model costs: training time per target against the plain model's, step by step in turn.
+"""What each part of the model costs: training time per target against the plain model's, a few steps each in turn.
 
-The models of a data set take the same batches, one step each in turn, so that a noisy machine slows all of them alike.
-Run as
+The models of a data set take the same batches, ten steps each in turn, so that a noisy machine slows all of them alike
+and a step follows its like, as in a training. The first two of ten, which find what another model left in the
+caches, don't count. Run as
 
     python benchmarks/cost/bench.py [service|ml-1m|movietweetings] --json FILE
 """
@@ -9,9 +10,11 @@ Run as
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +47,10 @@ VARIANTS = {
 }
 
 
+TURN, SKIPPED = 10, 2
+"""Steps of a turn, and how many of them don't count."""
+
+
 class Stepper:
     """One model and its optimizer."""
 
@@ -64,11 +71,19 @@ class Stepper:
         self.seconds.append(time.perf_counter() - started)
 
 
+def turns(planner: BatchPlanner) -> Iterator[list[Batch]]:
+    """The batches of one epoch after the other, those of a turn together."""
+    for epoch in itertools.count():
+        plan = planner.epoch(epoch)
+        for first in range(0, len(plan.packs) - TURN + 1, TURN):
+            yield [planner.batch(plan, number) for number in range(first, first + TURN)]
+
+
 def main() -> None:
     """Print the table."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("data", nargs="?", default="service")
-    arguments.add_argument("--steps", type=int, default=60)
+    arguments.add_argument("--steps", type=int, default=300, help="of each model; a multiple of ten")
     arguments.add_argument("--json", type=Path)
     asked = arguments.parse_args()
     keep_freed_memory()  # as a training does
@@ -83,22 +98,24 @@ def main() -> None:
     tokenizer = Tokenizer.fit(dataset, division, config.tokenizer)
     catalogue = training_catalogue(tokenizer)
     planner = BatchPlanner(Material.of(tokenizer, dataset, division), tokenizer, config)
-    plan = planner.epoch(0)
     steppers = {name: Stepper(model, config, tokenizer) for name, model in VARIANTS.items()}
     targets = 0
-    for number in range(min(asked.steps, len(plan.packs))):
-        batch = planner.batch(plan, number)
-        targets += int((batch.target > 0).sum())
+    for turn, batches in zip(range(asked.steps // TURN), turns(planner), strict=False):
+        targets += sum(int((batch.target > 0).sum()) for batch in batches)
         for stepper in steppers.values():
-            stepper.step(batch, catalogue, number)
-    skipped = 5
-    plain = np.array(steppers["plain"].seconds[skipped:])
+            for number, batch in enumerate(batches):
+                stepper.step(batch, catalogue, TURN * turn + number)
+    seconds = {
+        name: np.reshape(stepper.seconds, (-1, TURN))[:, SKIPPED:].reshape(-1) for name, stepper in steppers.items()
+    }
+    plain = seconds["plain"]
+    of_step = targets / len(steppers["plain"].seconds)
     rows = {
         name: {
-            "ratio": float(np.median(np.array(stepper.seconds[skipped:]) / plain)),
-            "targets_per_second": targets / len(stepper.seconds) / float(np.median(stepper.seconds)),
+            "ratio": float(np.median(own / plain)),
+            "targets_per_second": of_step / float(np.median(own)),
         }
-        for name, stepper in steppers.items()
+        for name, own in seconds.items()
     }
     table = Table("model", "time per target, × plain", "targets/s", box=box.SIMPLE_HEAD)
     for name, row in rows.items():

@@ -93,6 +93,7 @@ def test_the_same_items_are_new_as_input_and_as_output(seed: int, gate: str) -> 
     tables = made(known)
     assert tables.unseen is not None
     dropped = tables.without_id
+    assert dropped is not None
     assert (dropped | ~tables.unseen).all()
     assert 0 < int(dropped[:TRAINED].sum()) < TRAINED
     plain = made.eval()(known)
@@ -123,6 +124,21 @@ def test_the_same_items_are_new_as_input_and_as_output(seed: int, gate: str) -> 
     torch.testing.assert_close(read[~dropped], usual[~dropped], rtol=0, atol=0)
 
 
+@GATES
+def test_where_all_items_have_their_id_ages_are_those_of_items_with_one(gate: str) -> None:
+    """And what is said of the others is part of the loss all the same: processes wait for its gradient."""
+    made, known = tower(gate=gate).train(), only_trained(catalogue())
+    tables = made(known)
+    assert tables.without_id is None
+    bias = made.output(tables, known, HERE).bias
+    assert bias is not None
+    assert made.age_bias is not None
+    assert made.new_age_bias is not None
+    torch.testing.assert_close(bias, made.age_bias()[known.ages[HERE].long()])
+    gradients = torch.autograd.grad(bias.sum(), list(made.new_age_bias.parameters()))
+    assert all((gradient == 0).all() for gradient in gradients)
+
+
 def test_a_dropped_item_teaches_its_id_nothing() -> None:
     made, known = tower(id_dropout=0.5).train(), catalogue()
     tables = made(known)
@@ -133,6 +149,7 @@ def test_a_dropped_item_teaches_its_id_nothing() -> None:
     )
     (gradient,) = torch.autograd.grad(loss, [made.id])
     moved = (gradient[FIRST_KNOWN:] != 0).any(1)
+    assert tables.without_id is not None
     assert moved.tolist() == (~tables.without_id[:TRAINED]).tolist()
 
 
@@ -144,6 +161,7 @@ def test_half_of_the_new_items_are_without_events() -> None:
     for _ in range(300):
         tables = made(known)
         assert tables.unseen is not None
+        assert tables.without_id is not None
         counted += torch.stack([tables.without_id[:TRAINED].float().mean(), tables.unseen[:TRAINED].float().mean()])
     torch.testing.assert_close(counted / 300, torch.tensor([0.5, 0.25]), atol=0.04, rtol=0)
 
@@ -158,6 +176,7 @@ def test_no_item_is_new_outside_training_or_without_metadata() -> None:
         tower(id_dropout=0.9, metadata=False).train(),
     ):
         tables = made(known)
+        assert tables.without_id is not None
         assert tables.without_id.tolist() == new
         assert tables.unseen is None
 
@@ -167,6 +186,8 @@ def test_taking_items_for_new_is_what_dropping_them_is(gate: str) -> None:
     made, known = tower(gate=gate), catalogue()
     tables, items = made(known), torch.arange(ITEMS) % 2 == 0
     taken = tables.taking_for_new(items, items)
+    assert tables.without_id is not None
+    assert taken.without_id is not None
     assert taken.without_id.equal(tables.without_id | items)
     found, usual = (made.output(each, known, HERE) for each in (taken, tables))
     assert found.gate is not None

@@ -58,15 +58,16 @@ class ItemTables(NamedTuple):
     """c of each age code, for items with an id and for those without; where ages are used."""
     trust: Float[Tensor, ""]
     """What the gate of an output is multiplied by."""
-    without_id: Bool[Tensor, "V"]
-    """Items that have no id, or go without it in this step of training."""
+    without_id: Bool[Tensor, "V"] | None
+    """Items that have no id, or go without it in this step of training; none where every item goes with its id."""
     unseen: Bool[Tensor, "V"] | None
     """Those that in this step go without their events as well."""
 
     def taking_for_new(self, items: Bool[Tensor, "V"], unseen: Bool[Tensor, "V"] | None = None) -> ItemTables:
         """The tables in which these items go without their id, and the ``unseen`` of them without their events."""
         share = None if self.share is None else self.share.masked_fill(items, 0.0)
-        return self._replace(share=share, without_id=self.without_id | items, unseen=unseen)
+        without_id = items if self.without_id is None else self.without_id | items
+        return self._replace(share=share, without_id=without_id, unseen=unseen)
 
 
 class MixedTable(NamedTuple):
@@ -116,17 +117,19 @@ class ItemTower(nn.Module):
         of the tables of ids is of these rows alone (`palate.model.rows`).
         """
         there = self._described(catalogue)
-        without_id = torch.arange(len(catalogue.counts), device=self.id.device) >= catalogue.trained
-        unseen = None
+        without_id = unseen = None
+        if len(catalogue.counts) > catalogue.trained:
+            without_id = torch.arange(len(catalogue.counts), device=self.id.device) >= catalogue.trained
         if self.training and self.metadata is not None and self.id_dropout:
             drawn = torch.rand(len(catalogue.metadata), device=self.id.device)
-            without_id, unseen = without_id | (drawn < self.id_dropout), drawn < self.id_dropout / 2
+            dropped, unseen = drawn < self.id_dropout, drawn < self.id_dropout / 2
+            without_id = dropped if without_id is None else without_id | dropped
         share = gate = biases = None
         if self.gate is not None and self.config.gate == "moment":
             gate = torch.sigmoid(self.gate())
         elif self.gate is not None:
             assert self.gate.views is not None
-            share = look_up(torch.sigmoid(self.gate.views), _taught(catalogue)).masked_fill(without_id, 0.0)
+            share = _without(look_up(torch.sigmoid(self.gate.views), _taught(catalogue)), without_id)
         if self.age_bias is not None:
             biases = age_values([each for each in (self.age_bias, self.new_age_bias) if each is not None])
         meta_in, meta_out, meta_bias = there
@@ -258,7 +261,7 @@ class ItemTower(nn.Module):
         place = (item.long() - FIRST_KNOWN).clamp(min=0)
         codes = catalogue.ages[point(catalogue, moment), place].long()
         assert tables.gate is not None
-        gate = tables.gate[codes].masked_fill(tables.without_id[place], 0.0)
+        gate = _without(tables.gate[codes], None if tables.without_id is None else tables.without_id[place])
         gate = gate.masked_fill(item < FIRST_KNOWN, 1.0).unsqueeze(-1)
         own = F.embedding(item, torch.cat([tables.id[:FIRST_KNOWN], ids]))
         return torch.lerp(F.embedding(place, tables.meta_in), own, gate)
@@ -282,7 +285,7 @@ class ItemTower(nn.Module):
         if tables.share is not None:
             gates = tables.share[None]
         elif tables.gate is not None:
-            gates = look_up(tables.gate, catalogue.ages[points].long()).masked_fill(tables.without_id, 0.0)
+            gates = _without(look_up(tables.gate, catalogue.ages[points].long()), tables.without_id)
         else:
             return None
         return gates if self.training else gates * tables.trust
@@ -297,8 +300,9 @@ class ItemTower(nn.Module):
             columns = tables.unseen.nonzero()[:, 0]
             own = codes.index_select(1, columns)
             codes.index_copy_(1, columns, own - own % (_VIEWS * _DEMAND))
-        if len(tables.age_bias) > 1:
-            codes += tables.without_id.int() * tables.age_bias.shape[1]
+        if tables.without_id is None or len(tables.age_bias) == 1:
+            return look_up(tables.age_bias[0], codes)
+        codes += tables.without_id.int() * tables.age_bias.shape[1]
         return look_up(tables.age_bias.reshape(-1), codes)
 
 
@@ -381,6 +385,11 @@ class CarriedAge(nn.Module):
     def forward(self, codes: Int64[Tensor, "T"]) -> Float[Tensor, "T D"]:
         """The embedding of each age code."""
         return F.embedding(codes // (_VIEWS * _DEMAND), self.launch)
+
+
+def _without(gate: Tensor, items: Bool[Tensor, "..."] | None) -> Tensor:
+    """The gate, closed where an item goes without its id."""
+    return gate if items is None else gate.masked_fill(items, 0.0)
 
 
 def _padded_ids(tables: ItemTables, catalogue: Catalogue) -> tuple[Float[Tensor, "V D"], Float[Tensor, "V"]]:
