@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -60,6 +61,30 @@ def test_a_run_is_sealed_and_read(run: Path) -> None:
 def test_a_taken_folder_is_left_alone(run: Path) -> None:
     with pytest.raises(RunExistsError, match="exists already"):
         pretrain(service(members=20), run, small())
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"epochs": 3}, "epochs is 2, not 3"),
+        ({"objective": {"softmax": "sampled"}}, "objective.softmax is exact, not sampled"),
+        ({"model": {"tower": {"id_dropout": 0.5}}}, "id_dropout is .*, not 0.5"),
+        ({"model": {"intents": None}}, "model.intents is .*, not None"),
+    ],
+)
+def test_a_finished_run_is_not_resumed_with_other_settings(run: Path, changes: dict[str, Any], said: str) -> None:
+    """Else who trains anew with more epochs is told that it is done."""
+    model = {"encoder": {"kind": "transformer", "width": 8}} | changes.get("model", {})
+    with pytest.raises(RunExistsError, match=said):
+        pretrain(service(members=20), run, small(**changes | {"model": model}), resume=True)
+
+
+def test_a_finished_run_is_read_again_with_its_own_settings(run: Path) -> None:
+    """As they were given, and as they were chosen."""
+    chosen = PretrainConfig.from_yaml(run / "config.yaml")
+    assert chosen != small()
+    for config in (small(), chosen):
+        assert pretrain(service(members=20), run, config, resume=True).folder == run
 
 
 def test_damage_is_noticed(run: Path, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from palate.rank.model_scorer import ModelScorer
 from palate.runs import HeadFigure, Run, model_card, network, write_run
 from palate.tokens import Catalogue, Tokenizer, training_catalogue
 from palate.tokens.rewards import Rewards
+from palate.train.chosen import as_chosen, check_settings
 from palate.train.config import PretrainConfig
 from palate.train.device import PROCESSOR, check_device, present
 from palate.train.estimate import Estimate
@@ -68,9 +69,9 @@ def pretrain(
     ``device`` is where the steps are taken, by a name of `palate.train.device.find_device`; the run is the same kind of
     run wherever that is.
 
-    Raises `RunExistsError` where ``out`` is taken, `UnfinishedRunError` where a training was cut off and ``resume`` is
-    not given, `SplitError` where a part has no target, `ConfigError` for ``sharded`` in a process that has not joined,
-    and for a device that is not there.
+    Raises `RunExistsError` where ``out`` is taken, also by a finished run of other settings, `UnfinishedRunError` where
+    a training was cut off and ``resume`` is not given, `SplitError` where a part has no target, `ConfigError` for
+    ``sharded`` in a process that has not joined, and for a device that is not there.
     """
     out, work = Path(out), _beside(out, ".training")
     config = config or PretrainConfig()
@@ -92,7 +93,9 @@ def pretrain(
     finished = out.exists()
     processes.wait()
     if finished:
-        return Run.read(out)
+        run = Run.read(out)
+        check_settings(run, config)
+        return run
 
     keep_freed_memory()
     log = WholeLog(data) if isinstance(data, Dataset) else data
@@ -114,7 +117,7 @@ def pretrain(
     new_items_seconds = time.monotonic() - began
     hand_back_memory()
     if processes.writes:
-        chosen = _as_chosen(config, model, training.softmax)
+        chosen = as_chosen(config, model, training.softmax)
         for reporter in reporters:
             reporter.stage("measuring and sealing")
         fit = _Fit(new_items, new_items_seconds)
@@ -303,20 +306,6 @@ class _Validation:
             scorer, dataset, division, config.validation, seed=config.seed, processes=processes, infers=infers
         )
         return cls(dataset, division, scorer, validator)
-
-
-def _as_chosen(config: PretrainConfig, model: SequenceModel, softmax: SoftmaxChoice) -> PretrainConfig:
-    """The configuration with what was chosen for it: the softmax, the share of items without their id, and the names of
-    the heads, so that the run does not depend on how they are chosen."""
-    objective = config.objective.model_copy(update={"softmax": softmax.kind})
-    tower = config.model.tower
-    if model.tower.metadata is not None:
-        tower = tower.model_copy(update={"id_dropout": model.tower.id_dropout})
-    intents = config.model.intents
-    if intents is not None and model.intents is not None:
-        intents = intents.model_copy(update={"heads": tuple(spec.name for spec in model.intents.specs)})
-    network = config.model.model_copy(update={"tower": tower, "intents": intents})
-    return config.model_copy(update={"objective": objective, "model": network})
 
 
 def later_views(log: Log, tokenizer: Tokenizer) -> pl.DataFrame | None:
