@@ -87,6 +87,8 @@ def measured(hidden: Hidden, scorer_of: Callable[[Dataset], Scorer]) -> Figures:
 def trained(hidden: Hidden, config: PretrainConfig, folder: Path) -> Figures:
     """Train without the hidden titles, or go on with the training at ``folder``, and measure."""
     model = FoundationModel(pretrain(WholeLog(*hidden.log), folder, config, resume=True))
+    learned = model.run.tokenizer.items.values
+    assert not learned.is_in(hidden.items.implode()).any(), f"{folder} was trained on titles that are hidden now"
     return measured(hidden, model.scorer)
 
 
@@ -135,7 +137,7 @@ def of_draw(hidden: Hidden, data: str, share: float, changes: dict[str, int], ru
     }
     for name, metadata in ((FULL, True), (IDS, False)):
         config = settings(data, metadata=metadata).model_copy(update=changes)
-        folder = runs / f"{data}, {name}, draw {config.seed}, {config.epochs} epochs"
+        folder = runs / f"{data}, {name}, draw {config.seed} of {share:g}, {config.epochs} epochs"
         results[name] = trained(hidden, config, folder)
     print({name: _brief(each) for name, each in results.items()}, file=sys.stderr, flush=True)
     return results

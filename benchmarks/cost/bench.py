@@ -75,6 +75,8 @@ def turns(planner: BatchPlanner) -> Iterator[list[Batch]]:
     """The batches of one epoch after the other, those of a turn together."""
     for epoch in itertools.count():
         plan = planner.epoch(epoch)
+        if len(plan.packs) < TURN:
+            sys.exit(f"an epoch has {len(plan.packs)} batches, and {TURN} are taken in turn: take a larger log")
         for first in range(0, len(plan.packs) - TURN + 1, TURN):
             yield [planner.batch(plan, number) for number in range(first, first + TURN)]
 
@@ -86,6 +88,8 @@ def main() -> None:
     arguments.add_argument("--steps", type=int, default=300, help="of each model; a multiple of ten")
     arguments.add_argument("--json", type=Path)
     asked = arguments.parse_args()
+    if asked.steps < TURN or asked.steps % TURN:
+        arguments.error(f"--steps {asked.steps} is no multiple of {TURN}")
     keep_freed_memory()  # as a training does
     if asked.data == "service":
         made = simulate(preset("service", seed=0))

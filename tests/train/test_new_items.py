@@ -8,10 +8,11 @@ import pytest
 import torch
 from tests.tokens.worlds import everything, world
 
-from palate.data import Dataset, Part, split
+from palate.data import Dataset, Part, has_target_type, split
 from palate.model import SequenceModel, TowerConfig
 from palate.model import tower as tower_module
 from palate.model.loss import Choices
+from palate.model.tower import AgeTable
 from palate.rank.model_scorer import ModelScorer
 from palate.tokens import Catalogue, Tokenizer, training_catalogue
 from palate.tokens.batch import AGE_SHAPE, Familiar
@@ -107,7 +108,7 @@ def of_targets(familiar: list[Familiar]) -> Asked:
 
 
 def test_discoveries_are_the_targets_that_nobody_continues(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(new_items, "DISCOVERIES", 2)
+    monkeypatch.setattr(new_items, "DISCOVERIES", 2)  # for each of one number of a state
     asked = of_targets([Familiar.DISCOVER, Familiar.AGAIN, Familiar.CONTINUE, Familiar.DISCOVER])
     found = asked.discoveries()
     assert found.state[:, 0].tolist() == found.time.tolist() == found.choices.target.tolist() == [0, 3]
@@ -123,24 +124,63 @@ def test_all_targets_stand_for_discoveries_where_those_are_few(monkeypatch: pyte
     assert alone.discoveries() is alone
 
 
+def discovered(dataset: Dataset) -> dict[tuple[int, str], bool]:
+    """By moment and item: whether the member had neither the item nor its group before."""
+    assert dataset.items is not None
+    group = dict(dataset.items.select("item_id", "group_id").iter_rows())
+    found, had = {}, set()
+    typed = has_target_type(dataset.events, dataset.schema)
+    rows = dataset.events.select("user_id", "item_id", "timestamp").iter_rows()
+    for (member, item, moment), counts in zip(rows, typed, strict=True):
+        things = {(member, item), (member, "group", group.get(item))} - {(member, "group", None)}
+        found[moment, item] = not things & had
+        had |= things if counts else set()
+    return found
+
+
 def test_ages_of_new_items_are_fitted_where_something_is_discovered(monkeypatch: pytest.MonkeyPatch) -> None:
     """And vectors wherever something is chosen: what anybody continues says how far items differ, not how high a new
     one stands."""
-    monkeypatch.setattr(new_items, "DISCOVERIES", 1)
-    descend, seen = new_items._descend, []
+    monkeypatch.setattr(new_items, "DISCOVERIES", 0)
+    descend, states, seen = new_items._descend, new_items._states, []
+    vary = []
 
     def recorded(
-        model: SequenceModel, catalogue: Catalogue, asked: Asked, factors: list[torch.Tensor], *rest: Any
+        model: SequenceModel,
+        catalogue: Catalogue,
+        asked: Asked,
+        factors: list[torch.Tensor],
+        ages: AgeTable,
+        taken_for: Any,
     ) -> None:
-        before = [factor.item() for factor in factors]
-        descend(model, catalogue, asked, factors, *rest)
-        moved = [factor.item() != was for factor, was in zip(factors, before, strict=True)]
-        seen.append((bool(asked.discovered.all()), moved))
+        before = [each.detach().clone() for each in (*factors, ages.slope)]
+        descend(model, catalogue, asked, factors, ages, taken_for)
+        moved = [not torch.equal(now, was) for now, was in zip((*factors, ages.slope), before, strict=True)]
+        seen.append((asked, moved, ages is model.tower.new_age_bias))
+
+    def of_states(asked: Asked) -> Any:
+        vary.append(asked)
+        return states(asked)
 
     monkeypatch.setattr(new_items, "_descend", recorded)
-    model, catalogue, planner, _ = made(config())
+    monkeypatch.setattr(new_items, "_states", of_states)
+    model, catalogue, planner, dataset = made(config())
     fit_new_items(model, catalogue, planner, seed=0)
-    assert seen == [(False, [True, True]), (True, [True]), (False, [True])]
+    (every, *first), (some, *second), (last, *third) = seen
+    assert first == [[True, True, True], True]  # vectors, level, ages
+    assert second == [[True, True], True]  # level, ages
+    assert third == [[True, True], False]  # loudness, demand where no id is trusted
+    assert last is every
+    names = Tokenizer.fit(dataset, split(dataset), config().tokenizer).items.values.to_list()
+    truth = discovered(dataset)
+
+    def of(asked: Asked) -> list[tuple[int, str]]:
+        places = asked.choices.target.tolist()
+        return [(moment, names[item]) for moment, item in zip(asked.time.tolist(), places, strict=True)]
+
+    assert [truth[each] for each in of(every)] == every.discovered.tolist()
+    assert 0 < len(some.state) < len(every.state)
+    assert of(some) == of(vary[0]) == [each for each in of(every) if truth[each]]
 
 
 @pytest.mark.parametrize("changes", [{"metadata": False}, {"ages": False}])

@@ -25,7 +25,8 @@ FORWARD: Final = 0.35
 """What a slot costs without gradients, of what it costs in a training step."""
 CALIBRATIONS: Final = 3
 """Of how new items differ, of how high they stand where something is discovered, and of all items where no id is
-trusted. The second is left out where nothing is ever continued, which isn't known before."""
+trusted. The second is left out where nothing is ever continued, or next to nothing discovered: that isn't known before.
+"""
 TRUSTS: Final = 0.8
 """Validations until it is known how far ids are trusted: the later half is encoded once, and scored five times."""
 TABLE_BYTES: Final = 200

@@ -48,8 +48,8 @@ READ = 1 << 16
 """Targets that are learned from; all where there are fewer."""
 STATES = 20_000
 """Of these, how many say how states vary."""
-DISCOVERIES = 1_000
-"""With fewer of them all targets stand for them."""
+DISCOVERIES = 10
+"""For each number of a state; with fewer of them all targets stand for them."""
 TARGETS = 1024
 """Of a step; a tenth of all where that is less."""
 TAKEN_FOR_NEW = 0.1
@@ -80,11 +80,11 @@ class _Known(NamedTuple):
     input: Float[Tensor, "R D"]
     output: Float[Tensor, "R D"]
     level: Float[Tensor, "R"]
-    """Mean score over the states of targets, apart from age."""
+    """Mean score over the states, apart from age."""
 
 
 class _States(NamedTuple):
-    """How the states of targets vary."""
+    """How the states vary in which something is discovered."""
 
     mean: Float[Tensor, "D"]
     root: Float[Tensor, "D D"]
@@ -162,9 +162,10 @@ class _Asked(NamedTuple):
         return _Asked(self.state[rows], self.time[rows], self.discovered[rows], choices)
 
     def discoveries(self) -> _Asked:
-        """The targets of what their member did not know; all where these are few."""
+        """The targets of what their member did not know; all where these are few, and where there are no others."""
         rows = self.discovered.nonzero()[:, 0]
-        return self if len(rows) in range(DISCOVERIES) or len(rows) == len(self.state) else self.take(rows)
+        few = len(rows) < DISCOVERIES * self.state.shape[1]
+        return self if few or len(rows) == len(self.state) else self.take(rows)
 
 
 def _asked(model: SequenceModel, catalogue: Catalogue, planner: BatchPlanner, generator: torch.Generator) -> _Asked:
