@@ -1,5 +1,6 @@
 """If these fail, a run reads its own ids wrongly, or learns from what it must not know."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from palate.tokens import Asked, Side, Tokenizer, TokenizerConfig, Vocabulary, r
 from palate.tokens.moments import with_absolute
 from palate.words import FIRST_KNOWN, PADDING, UNKNOWN
 from tests.tokens.conftest import service
+
+DAY = 86_400_000
 
 
 @given(st.lists(st.one_of(st.none(), st.text(max_size=5)), max_size=50), st.lists(st.text(max_size=5), max_size=20))
@@ -105,6 +108,16 @@ def test_a_single_row_has_the_moment_that_it_has_among_many() -> None:
     rows = with_absolute(pl.DataFrame({"timestamp": times}))
     alone = pl.concat(with_absolute(row) for row in rows.select("timestamp").iter_slices(1))
     assert rows.equals(alone)
+
+
+def test_a_month_that_training_never_had_is_unknown() -> None:
+    """Else it would have an embedding that nothing was learned of: random, in most logs' next month."""
+    dataset = service(has_time=True)
+    tokenizer = Tokenizer.fit(dataset, split(dataset), TokenizerConfig())
+    month = next(spec for spec in tokenizer.specs if spec.name == "time:month").start
+    assert (tokenizer.encode(dataset).ids[:, month] >= FIRST_KNOWN).all()
+    later = replace(dataset, events=dataset.events.with_columns(pl.col("timestamp") + 120 * DAY))
+    assert (tokenizer.encode(later).ids[:, month] == UNKNOWN).all()
 
 
 def test_the_gap_of_a_first_event_is_unknown() -> None:

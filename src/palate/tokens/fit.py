@@ -93,11 +93,11 @@ class NumberFitter:
 
 
 class ClockFitter:
-    """Counts the hours, weekdays or months; all of them are in the vocabulary."""
+    """Counts the hours, weekdays or months. One without a training event is unknown, as it is when it comes: nothing
+    was learned of it."""
 
-    def __init__(self, name: str, first: int, last: int) -> None:
+    def __init__(self, name: str) -> None:
         self._name = name
-        self._all = pl.DataFrame({"value": pl.Series(range(first, last + 1), dtype=pl.Int8)})
         self._counts = Counts()
 
     def add(self, columns: pl.DataFrame, hashes: NDArray[np.uint64]) -> None:
@@ -105,11 +105,8 @@ class ClockFitter:
         self._counts.add(columns[self._name])
 
     def finish(self) -> Field:
-        """All values in their order."""
-        counts = self._counts.table().cast({"value": pl.Int8})
-        table = self._all.join(counts, on="value", how="left", maintain_order="left").with_columns(
-            pl.col("count").fill_null(0)
-        )
+        """The values there are, in their order."""
+        table = self._counts.table().cast({"value": pl.Int8}).sort("value")
         return CategoricalField(name=self._name, side=Side.REQUEST_TIME, vocabulary=Vocabulary(table=table))
 
 
@@ -156,8 +153,8 @@ def fitters(
             if ATTRIBUTE + name in there and kind in USABLE:
                 yield _fitter(ATTRIBUTE + name, Side.REQUEST_TIME, kind, config)
     if has_time and config.time_features:
-        for name, (first, last) in CLOCK.items():
-            yield ClockFitter(name, first, last)
+        for name in CLOCK:
+            yield ClockFitter(name)
         for name in (TREND, GAP):
             yield NumberFitter(name, Side.REQUEST_TIME, buckets=config.buckets)
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from palate.words import TIMESTAMP
 
 HOUR, WEEKDAY, MONTH, TREND, GAP = "time:hour", "time:weekday", "time:month", "time:trend", "time:gap"
-CLOCK = {HOUR: (0, 23), WEEKDAY: (1, 7), MONTH: (1, 12)}
-"""First and last value of each feature of the clock and the calendar. After the last training moment the trend stays in
-its last bucket."""
+CLOCK = (HOUR, WEEKDAY, MONTH)
+"""Features of the clock and the calendar. What training never had, such as the month behind a log of half a year, is
+unknown; the trend stays in its last bucket there."""
 
 
 def with_absolute(rows: pl.DataFrame) -> pl.DataFrame:
