@@ -1,5 +1,8 @@
 """If these fail, what is said of new titles rests on strengths that nobody checked by leaving titles out."""
 
+from collections.abc import Callable
+
+import pytest
 import torch
 
 from palate.train import ridge
@@ -72,3 +75,39 @@ def test_folds_may_be_empty_and_rows_alone() -> None:
     found = fit(summed(kernels, STRENGTHS), targets, observations, fold, STRENGTHS)
     assert found.left_out.shape == targets.shape
     assert found.left_out.isfinite().all()
+
+
+def test_a_search_that_goes_far_keeps_its_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strengths and noise that fall together change no prediction; a search of 18 titles fell to e^-90 and ended in a
+    singular matrix, behind the whole training."""
+    _, targets, observations, fold = made(18)
+    kernels = [torch.ones(18, 18, dtype=torch.float64), (fold[:, None] == fold).double()]  # of titles that share values
+    values = []
+
+    class Wild:
+        def __init__(self, parameters: list[torch.Tensor], **_: object) -> None:
+            (self.logs,) = parameters
+
+        def zero_grad(self) -> None:
+            self.logs.grad = None
+
+        def step(self, closure: Callable[[], torch.Tensor]) -> None:
+            for kernel, noise in ((-300.0, -300.0), (300.0, 300.0), (-90.0, 90.0), (90.0, -90.0)):
+                self.logs.data.copy_(torch.tensor([kernel, kernel, noise, noise]))
+                values.append(closure())
+            assert self.logs.grad is not None
+            assert self.logs.grad.isfinite().all()
+
+    monkeypatch.setattr(torch.optim, "LBFGS", Wild)
+    strengths = choose(kernels, targets, observations, fold)
+    assert torch.stack(values).isfinite().all()
+    found = fit(summed(kernels, strengths), targets, observations, fold, strengths)
+    assert found.left_out.isfinite().all()
+
+
+def test_rows_that_are_all_alike_are_predicted() -> None:
+    kernels, targets, observations, fold = made(18)
+    alike = torch.ones_like(targets)
+    strengths = choose(kernels, alike, observations, fold)
+    found = fit(summed(kernels, strengths), alike, observations, fold, strengths)
+    torch.testing.assert_close(found.left_out, alike)

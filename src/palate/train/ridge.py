@@ -22,6 +22,11 @@ _FEWEST = 10.0
 _STEPS = 40
 _PRIOR = 1e-3
 """Weight of the squared logarithms: where the data don't care, a strength stays near 1."""
+_LEAST = 1e-12
+"""Share of the variance that is left at least: where all rows are alike, nothing is."""
+_BOUND = 10.0
+"""Of the logarithms. Strengths and noise that rise or fall together leave predictions as they are, so a search can go
+far, and the inverse loses its digits there."""
 
 
 class Strengths(NamedTuple):
@@ -58,17 +63,18 @@ def choose(
 
     def closure() -> Tensor:
         search.zero_grad()
-        inverse: Tensor = _Inverse.apply(logs, kernels, observations)  # type: ignore[no-untyped-call]
+        bounded = logs.clamp(-_BOUND, _BOUND)
+        inverse: Tensor = _Inverse.apply(bounded, kernels, observations)  # type: ignore[no-untyped-call]
         alone = (inverse @ centred) / inverse.diagonal()[:, None]
         errors = [_error(residuals, centred, observations) for residuals in (alone, _residuals(inverse, centred, fold))]
         # Logarithms: half the error is as much of a gain wherever one stands.
-        value: Tensor = sum((error.log() for error in errors), _PRIOR * (logs**2).sum())
+        value: Tensor = sum((error.clamp(min=_LEAST).log() for error in errors), _PRIOR * (logs**2).sum())
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
     with torch.enable_grad():
         search.step(closure)  # type: ignore[no-untyped-call]
-    return _strengths(logs.detach())
+    return _strengths(logs.detach().clamp(-_BOUND, _BOUND))
 
 
 def fit(
